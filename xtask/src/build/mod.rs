@@ -1,0 +1,1 @@
+//! Bazel, asked to compile ops: plan, run, ops wheel.

@@ -1,0 +1,41 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Result;
+use crate::workspace::Workspace;
+
+/// Reproducible builds of TensorFlow custom ops: one workspace.toml in, the same bits out.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+pub struct Cli {
+    /// Workspace folder (default: the one that holds the current directory)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub workspace: Option<std::path::PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands, in the order of the pipeline.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print where the workspace is
+    Root,
+}
+
+/// Runs the parsed command line.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    let start = match cli.workspace {
+        Some(folder) => folder,
+        None => std::env::current_dir()
+            .map_err(|cause| crate::error::Error::io("find", std::path::Path::new("."), &cause))?,
+    };
+    let workspace = Workspace::find(&start)?;
+    match cli.command {
+        Command::Root => println!("{}", workspace.root().display()),
+    }
+    Ok(ExitCode::SUCCESS)
+}

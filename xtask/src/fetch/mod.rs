@@ -1,0 +1,1 @@
+//! Downloads: the only step with a network.

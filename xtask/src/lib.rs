@@ -1,0 +1,36 @@
+//! Lockstep: one `workspace.toml` in, the same bits out, on every machine.
+//!
+//! Read the modules in the order of the pipeline; data flows one way:
+//!
+//! ```text
+//! pins ─▶ lock ─▶ fetch ─▶ store ─▶ root ─▶ engine ─▶ build ─▶ abi ─▶ ledger
+//! ```
+//!
+//! A stage imports only stages before it and the shared ones
+//! ([`error`], [`digest`], [`command`], [`progress`], [`workspace`]).
+
+pub mod command;
+pub mod digest;
+pub mod error;
+pub mod progress;
+pub mod workspace;
+
+pub mod pins;
+
+pub mod lock;
+
+pub mod store;
+
+pub mod fetch;
+
+pub mod root;
+
+pub mod engine;
+
+pub mod build;
+
+pub mod abi;
+
+pub mod ledger;
+
+pub mod cli;

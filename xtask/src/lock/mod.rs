@@ -1,0 +1,151 @@
+//! `workspace.lock`: every pin resolved to exact versions and SHA-256 digests.
+//!
+//! Every stage after this one takes a [`Lock`], never pins: an unlocked build cannot be
+//! written down.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256;
+
+/// The schema version that this code reads and writes.
+pub const SCHEMA: u32 = 1;
+
+/// The whole lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Lock {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Target platform, `linux/amd64`.
+    pub platform: String,
+    /// Seconds since 1970-01-01 UTC: every time stamp in what comes out (SOURCE_DATE_EPOCH).
+    pub epoch: u64,
+    /// The pins that this lock was made from, flat: `tensorflow.version` to its text.
+    pub pins: BTreeMap<String, String>,
+    /// The Bazel that drives the compiler.
+    pub bazel: Bazel,
+    /// TensorFlow and its identity.
+    pub tensorflow: TensorFlow,
+    /// Python's `major.minor`.
+    pub python: String,
+    /// Name and version of the ops wheel.
+    pub ops: OpsWheel,
+    /// Debian packages, sorted by name.
+    #[serde(rename = "package")]
+    pub packages: Vec<Package>,
+    /// Wheels of the Python closure, TensorFlow's among them, sorted by name.
+    #[serde(rename = "wheel")]
+    pub wheels: Vec<Wheel>,
+}
+
+/// Where Bazel comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Bazel {
+    /// The pinned version, for example `4.2.3`.
+    pub version: String,
+    /// What `bazel --version` must answer, for example `bazel 4.2.3- (@non-git)`.
+    pub answer: String,
+    /// The official release binary, when Bazel is pinned by URL; otherwise Bazel is one of
+    /// the builder's Debian packages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binary: Option<Binary>,
+}
+
+/// A file pinned by URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binary {
+    /// As the person pinned it.
+    pub url: String,
+    /// Bytes.
+    pub size: u64,
+    /// Of the file.
+    pub sha256: Sha256,
+}
+
+/// TensorFlow's identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TensorFlow {
+    /// `wheel` (later also `source`).
+    pub lane: String,
+    /// Distribution name on the index, `tensorflow-cpu`; its wheel is in [`Lock::wheels`].
+    pub package: String,
+    /// `2.21.0`.
+    pub version: String,
+    /// The 40-digit source revision.
+    pub revision: String,
+    /// What the wheel says of itself: `tf.version.GIT_VERSION`.
+    pub git_version: String,
+}
+
+/// The wheel that carries every op.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpsWheel {
+    /// Distribution name.
+    pub name: String,
+    /// Its version (PEP 440).
+    pub version: String,
+}
+
+/// One Debian package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// `libc6`.
+    pub name: String,
+    /// `2.36-9+deb12u14`.
+    pub version: String,
+    /// `amd64` or `all`.
+    pub architecture: String,
+    /// Below the mirror: `pool/main/g/glibc/libc6_2.36-9+deb12u14_amd64.deb`.
+    pub path: String,
+    /// Bytes of the `.deb`.
+    pub size: u64,
+    /// Of the `.deb`.
+    pub sha256: Sha256,
+    /// The roots that use it.
+    pub roots: BTreeSet<RootKind>,
+}
+
+/// Which root a package is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RootKind {
+    /// Compiler, Bazel, Python.
+    Builder,
+    /// Python, nothing else.
+    Runtime,
+}
+
+/// One wheel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wheel {
+    /// Normalised distribution name (PEP 503).
+    pub name: String,
+    /// PEP 440 version.
+    pub version: String,
+    /// File name on the index.
+    pub file: String,
+    /// Bytes.
+    pub size: u64,
+    /// Of the file.
+    pub sha256: Sha256,
+}
+
+impl Lock {
+    /// The packages of one root, in the lock's order.
+    pub fn packages_of(&self, root: RootKind) -> impl Iterator<Item = &Package> {
+        self.packages.iter().filter(move |package| package.roots.contains(&root))
+    }
+
+    /// TensorFlow's own wheel.
+    pub fn tensorflow_wheel(&self) -> Option<&Wheel> {
+        self.wheels.iter().find(|wheel| wheel.name == self.tensorflow.package)
+    }
+}

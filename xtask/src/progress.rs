@@ -1,0 +1,1 @@
+//! Progress of long work: a live line on a terminal, plain lines elsewhere.

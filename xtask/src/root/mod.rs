@@ -1,0 +1,1 @@
+//! Root file systems and trees, assembled from locked packages and wheels.
