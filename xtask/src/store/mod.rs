@@ -8,10 +8,14 @@
 //! lock/                   flock files; they die with their process
 //! ```
 
+mod manifest;
+
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext as _, Kind, Result};
+
+pub use manifest::{Entry, LINK_MODE, Manifest, Node};
 
 /// A store on disk.
 #[derive(Clone, Debug)]
@@ -65,12 +69,14 @@ impl Store {
     }
 
     /// The derived tree `kind` of `key`: as it is when complete and untouched, otherwise
-    /// made by `make` in a temporary folder and renamed into place.
+    /// made by `make` in a temporary folder (empty, mode 0755), which returns what it made,
+    /// and renamed into place. `make` sets each entry's mode and times; the tree is sealed
+    /// with its manifest, so that later uses compare instead of hashing.
     pub fn tree(
         &self,
         kind: &str,
         key: &Sha256,
-        make: impl FnOnce(&Path) -> Result<()>,
+        make: impl FnOnce(&Path) -> Result<Manifest>,
     ) -> Result<PathBuf> {
         let place = self.root.join("trees").join(format!("{kind}-{key}"));
         if place.is_dir() {
@@ -81,7 +87,7 @@ impl Store {
         let work = tempfile::tempdir_in(&tmp).at("create a folder in", &tmp)?;
         let tree = work.path().join("tree");
         std::fs::create_dir(&tree).at("create", &tree)?;
-        make(&tree)?;
+        let _manifest = make(&tree)?;
         let trees = self.root.join("trees");
         std::fs::create_dir_all(&trees).at("create", &trees)?;
         std::fs::rename(&tree, &place).at("rename a finished tree to", &place)?;
