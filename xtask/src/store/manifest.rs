@@ -177,6 +177,8 @@ pub(super) fn walk(root: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -186,8 +188,8 @@ mod tests {
         std::fs::create_dir(at("bin")).unwrap();
         std::fs::write(at("bin/sh"), "dash").unwrap();
         std::os::unix::fs::symlink("sh", at("bin/bash")).unwrap();
-        std::fs::set_permissions(at("bin"), PermissionsExt::from_mode(0o755)).unwrap();
-        std::fs::set_permissions(at("bin/sh"), PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(at("bin"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(at("bin/sh"), std::fs::Permissions::from_mode(0o755)).unwrap();
 
         let read = Manifest::of_tree(folder.path()).unwrap();
         let known: Manifest = [
