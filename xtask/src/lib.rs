@@ -12,6 +12,7 @@
 pub mod command;
 pub mod digest;
 pub mod error;
+pub mod nearest;
 pub mod progress;
 pub mod workspace;
 
