@@ -1,1 +1,16 @@
-//! Bazel, asked to compile ops: plan, run, ops wheel.
+//! Bazel, asked to compile ops: what is there, what must run, what came out.
+//!
+//! [`op`] finds op packages, [`source`] digests everything outputs are a function of,
+//! [`stamp`] remembers it so that nothing runs when nothing changed, [`bazel`] plans the
+//! run, [`event`] reads what Bazel did, [`failure`] explains it, [`wheel`] writes the ops
+//! wheel, and [`run`] joins them.
+
+pub mod bazel;
+pub mod check;
+pub mod event;
+pub mod failure;
+pub mod label;
+pub mod op;
+pub mod source;
+pub mod stamp;
+pub mod wheel;

@@ -1,0 +1,163 @@
+//! A failed Bazel run, in the user's words: the compiler's own first error, or the label
+//! that does not resolve.
+
+use std::path::Path;
+
+use crate::build::event::{Events, FailedAction};
+use crate::error::{Error, Kind};
+
+/// Lines of a compiler's output that are worth showing: its first error and what belongs to it.
+const SHOWN: usize = 30;
+
+/// The error for a Bazel run that failed with `code`. `read` yields a file of the run by its
+/// path inside the root; `log` is where the whole output is kept.
+pub fn explain(
+    events: &Events,
+    output: &str,
+    code: i32,
+    log: &Path,
+    read: impl Fn(&str) -> Option<String>,
+) -> Error {
+    let where_to_look = format!("the whole log is `{}`", log.display());
+    let said = |action: &FailedAction| action.stderr.as_deref().and_then(&read);
+    if let Some(action) = events.failed.first() {
+        let words = said(action).unwrap_or_else(|| output.to_owned());
+        let package = package_of(&action.label);
+        let message = format!(
+            "op package `{package}` does not compile ({} of `{}`):\n{}",
+            action.mnemonic,
+            action.label,
+            first_error(&words)
+        );
+        let error = Error::new(Kind::Tool, message);
+        let error = match advice(&words) {
+            Some(advice) => error.hint(advice),
+            None => error,
+        };
+        return error.hint(where_to_look);
+    }
+    let message = match output.lines().find_map(|line| line.strip_prefix("ERROR: ")) {
+        Some(line) => format!("Bazel refuses the ops workspace: {}", in_host_words(line)),
+        None => format!("Bazel failed with exit code {code}: {}", meaning(code)),
+    };
+    Error::new(Kind::Tool, message).hint(where_to_look)
+}
+
+fn package_of(label: &str) -> &str {
+    label.trim_start_matches("//").split(':').next().unwrap_or(label)
+}
+
+/// From the first `error:` line with its context, at most [`SHOWN`] lines.
+fn first_error(words: &str) -> String {
+    let lines: Vec<&str> = words.lines().collect();
+    let is_error = |line: &&str| line.contains("error:") || line.contains("undefined reference");
+    let Some(at) = lines.iter().position(|line| is_error(&line)) else {
+        return lines[lines.len().saturating_sub(SHOWN)..].join("\n");
+    };
+    // The line before names the function; the lines after are the excerpt.
+    let named = at > 0 && lines[at - 1].contains(": In ");
+    let start = if named { at - 1 } else { at };
+    let errors = lines.iter().filter(|line| is_error(line)).count();
+    let mut shown = lines[start..lines.len().min(start + SHOWN)].join("\n");
+    if errors > 1 {
+        shown.push_str(&format!("\n({errors} errors in all)"));
+    }
+    shown
+}
+
+/// What the words usually mean for an op's author.
+fn advice(words: &str) -> Option<String> {
+    let line = words.lines().find(|line| line.contains("error:"))?;
+    let (_, header) = line.split_once("fatal error: ")?;
+    let header = header.strip_suffix(": No such file or directory")?;
+    let ours = [
+        "tensorflow/",
+        "absl/",
+        "tsl/",
+        "xla/",
+        "google/protobuf/",
+        "unsupported/Eigen/",
+        "Eigen/",
+    ];
+    Some(match ours.iter().any(|prefix| header.starts_with(prefix)) {
+        true => format!(
+            "`{header}` is outside the headers that ops see: add it to \
+             toolchains/tensorflow/headers.txt"
+        ),
+        false => {
+            format!("`{header}` is not among the package's `srcs` or `hdrs`, or its path is wrong")
+        }
+    })
+}
+
+/// Bazel speaks of the root's folders; the reader has a checkout.
+fn in_host_words(line: &str) -> String {
+    line.replace("/work/ops/", "ops/").replace("/work/toolchains/", "toolchains/")
+}
+
+/// Bazel's documented exit codes ("What exit code will I get?").
+fn meaning(code: i32) -> &'static str {
+    match code {
+        1 => "the build failed",
+        2 => "its command line is not understood by this Bazel",
+        7 | 36 | 37 => "an internal error of Bazel",
+        8 => "it was interrupted",
+        9 => "another Bazel holds the output folder",
+        33 => "it ran out of memory",
+        137 => "it was killed, most likely for want of memory",
+        _ => "see the log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(events: &Events, output: &str, stderr: &str) -> String {
+        let read = |path: &str| (path == "/out/stderr-3").then(|| stderr.to_owned());
+        explain(events, output, 1, Path::new("LOG"), read).to_string()
+    }
+
+    fn compile_failed() -> Events {
+        let action = FailedAction {
+            label: "//bad:libbad.so".into(),
+            mnemonic: "CppCompile".into(),
+            stderr: Some("/out/stderr-3".into()),
+        };
+        Events { failed: vec![action], ..Events::default() }
+    }
+
+    #[test]
+    fn the_compilers_first_error_comes_first() {
+        let words = "bad/a.cc: In function 'int f()':\nbad/a.cc:1:18: error: 'nope' was not declared\n    1 | int f()\nbad/a.cc:2:11: error: 'zip'\n";
+        insta::assert_snapshot!(explained(&compile_failed(), "", words), @r"
+        error: op package `bad` does not compile (CppCompile of `//bad:libbad.so`):
+        bad/a.cc: In function 'int f()':
+        bad/a.cc:1:18: error: 'nope' was not declared
+            1 | int f()
+        bad/a.cc:2:11: error: 'zip'
+        (2 errors in all)
+        hint: the whole log is `LOG`
+        ");
+    }
+
+    #[test]
+    fn a_header_that_ops_do_not_see_says_where_to_add_it() {
+        let words = "bad/a.cc:1:10: fatal error: tensorflow/core/x.h: No such file or directory\n";
+        insta::assert_snapshot!(explained(&compile_failed(), "", words), @r"
+        error: op package `bad` does not compile (CppCompile of `//bad:libbad.so`):
+        bad/a.cc:1:10: fatal error: tensorflow/core/x.h: No such file or directory
+        hint: `tensorflow/core/x.h` is outside the headers that ops see: add it to toolchains/tensorflow/headers.txt
+        hint: the whole log is `LOG`
+        ");
+    }
+
+    #[test]
+    fn a_label_that_bazel_refuses_is_shown_with_the_checkouts_paths() {
+        let output = "Loading:\nERROR: /work/ops/bad/BUILD:2:21: no such target '//image_ops:nope': target 'nope' not declared\n";
+        insta::assert_snapshot!(explained(&Events::default(), output, ""), @r"
+        error: Bazel refuses the ops workspace: ops/bad/BUILD:2:21: no such target '//image_ops:nope': target 'nope' not declared
+        hint: the whole log is `LOG`
+        ");
+    }
+}

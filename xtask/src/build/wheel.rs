@@ -1,0 +1,212 @@
+//! The ops wheel: every op's `.so` and wrapper in one deterministic archive.
+//!
+//! Format: "Binary distribution format" (PEP 427, PEP 491) in a zip (APPNOTE 6.3.3): entries
+//! sorted with the `.dist-info` last, one time stamp, modes by a rule, raw deflate at one
+//! level. No zip64, no data descriptors, no extra fields.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+
+use crate::digest::Sha256;
+use crate::error::{Error, Kind, Result};
+use crate::lock::Lock;
+
+/// The folder in site-packages whose libraries `import tensorflow` loads.
+pub const PLUGINS: &str = "tensorflow-plugins";
+
+/// A file of the wheel: path in site-packages, and bytes.
+pub type Member = (String, Vec<u8>);
+
+/// The wheel's file name: distribution, version and a tag of the glibc that the ops need,
+/// so that pip refuses a machine that is too old. `glibc` is `(major, minor)`.
+pub fn file_name(lock: &Lock, glibc: (u32, u32)) -> String {
+    format!("{}-{}-{}.whl", escaped(&lock.ops.name), lock.ops.version, tag(glibc))
+}
+
+fn tag((major, minor): (u32, u32)) -> String {
+    format!("py3-none-manylinux_{major}_{minor}_x86_64")
+}
+
+/// The distribution name as file names have it.
+fn escaped(name: &str) -> String {
+    name.replace(['-', '.'], "_").to_lowercase()
+}
+
+/// The wheel's bytes.
+pub fn write(lock: &Lock, glibc: (u32, u32), mut members: Vec<Member>) -> Result<Vec<u8>> {
+    members.sort();
+    if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(Error::new(
+            Kind::Pins,
+            format!("two op packages own `{}` in the ops wheel", pair[0].0),
+        ));
+    }
+    let info = format!("{}-{}.dist-info", escaped(&lock.ops.name), lock.ops.version);
+    members.push((format!("{info}/METADATA"), metadata(lock).into_bytes()));
+    members.push((format!("{info}/WHEEL"), wheel_file(glibc).into_bytes()));
+    let record = record(&members, &format!("{info}/RECORD"));
+    members.push((format!("{info}/RECORD"), record.into_bytes()));
+    archive(&members, lock.epoch)
+}
+
+fn metadata(lock: &Lock) -> String {
+    let (ops, tf) = (&lock.ops, &lock.tensorflow);
+    format!(
+        "Metadata-Version: 2.1\nName: {}\nVersion: {}\nSummary: TensorFlow custom ops, built by \
+         Lockstep for {} {} ({})\nRequires-Dist: {}=={}\nRequires-Python: >={}\n",
+        ops.name,
+        ops.version,
+        tf.package,
+        tf.version,
+        tf.git_version,
+        tf.package,
+        tf.version,
+        lock.python,
+    )
+}
+
+fn wheel_file(glibc: (u32, u32)) -> String {
+    format!(
+        "Wheel-Version: 1.0\nGenerator: lockstep\nRoot-Is-Purelib: false\nTag: {}\n",
+        tag(glibc)
+    )
+}
+
+/// RECORD: path, url-safe base64 of the SHA-256 without padding, size.
+fn record(members: &[Member], own: &str) -> String {
+    let mut text = String::new();
+    for (path, bytes) in members {
+        let digest = base64(Sha256::of(bytes).bytes());
+        let _ = writeln!(text, "{path},sha256={digest},{}", bytes.len());
+    }
+    text + own + ",,\n"
+}
+
+/// Base64url without padding (RFC 4648, section 5).
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
+        for at in 0..=chunk.len() {
+            text.push(char::from(ALPHABET[(word >> (18 - 6 * at)) as usize & 63]));
+        }
+    }
+    text
+}
+
+fn archive(members: &[Member], epoch: u64) -> Result<Vec<u8>> {
+    let stamp = dos_time(epoch);
+    let mut body = Vec::new();
+    let mut directory = Vec::new();
+    for (path, bytes) in members {
+        let offset = size(body.len(), path)?;
+        let (common, data) = entry(path, bytes, stamp)?;
+        body.extend(b"PK\x03\x04");
+        body.extend(&common);
+        body.extend(path.as_bytes());
+        body.extend(&data);
+        // Central header: version made by 2.0 on Unix, then what both headers share.
+        directory.extend(b"PK\x01\x02\x14\x03");
+        directory.extend(&common);
+        directory.extend([0; 6]); // comment length, disk, internal attributes
+        directory.extend(mode(path).to_le_bytes());
+        directory.extend(offset.to_le_bytes());
+        directory.extend(path.as_bytes());
+    }
+    let count = u16::try_from(members.len()).map_err(|_| too_big("the number of files"))?;
+    let (start, length) =
+        (size(body.len(), "the directory")?, size(directory.len(), "the directory")?);
+    body.extend(&directory);
+    body.extend(b"PK\x05\x06\0\0\0\0");
+    body.extend(count.to_le_bytes().repeat(2));
+    body.extend(length.to_le_bytes());
+    body.extend(start.to_le_bytes());
+    body.extend([0; 2]);
+    Ok(body)
+}
+
+/// The fields that local and central header share, and the deflated data.
+fn entry(path: &str, bytes: &[u8], stamp: u32) -> Result<(Vec<u8>, Vec<u8>)> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
+    let data = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    let data = data.map_err(|e| Error::new(Kind::Io, format!("cannot deflate `{path}`: {e}")))?;
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    let name = u16::try_from(path.len()).map_err(|_| too_big(path))?;
+    let mut common = vec![20, 0, 0, 8, 8, 0]; // version 2.0, names are UTF-8, deflate
+    common.extend(stamp.to_le_bytes());
+    common.extend(crc.sum().to_le_bytes());
+    common.extend(size(data.len(), path)?.to_le_bytes());
+    common.extend(size(bytes.len(), path)?.to_le_bytes());
+    common.extend(name.to_le_bytes());
+    common.extend([0; 2]); // no extra field
+    Ok((common, data))
+}
+
+fn size(length: usize, what: &str) -> Result<u32> {
+    u32::try_from(length).map_err(|_| too_big(what))
+}
+
+fn too_big(what: &str) -> Error {
+    Error::new(
+        Kind::Io,
+        format!(
+            "the ops wheel cannot hold `{what}`: over the limits of a plain zip (4 GiB, 65,535 files)"
+        ),
+    )
+}
+
+/// External attributes: a regular file, executable when it is a library.
+fn mode(path: &str) -> u32 {
+    let mode = if path.ends_with(".so") { 0o100_755 } else { 0o100_644 };
+    mode << 16
+}
+
+/// MS-DOS date and time of `epoch` (UTC), date in the upper half; 1980 at the earliest.
+fn dos_time(epoch: u64) -> u32 {
+    let (days, second) = (epoch / 86_400, epoch % 86_400);
+    // Days to a civil date: the year counted from March (Hinnant, "chrono-compatible
+    // low-level date algorithms").
+    let z = days + 719_468;
+    let (era, doe) = (z / 146_097, z % 146_097);
+    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + u64::from(month <= 2);
+    if year < 1980 {
+        return 1 << 21 | 1 << 16;
+    }
+    let date = (year - 1980).min(127) << 9 | month << 5 | day;
+    let time = (second / 3_600) << 11 | (second / 60 % 60) << 5 | second % 60 / 2;
+    u32::try_from(date << 16 | time).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        assert_eq!(base64(b"foobar"), "Zm9vYmFy");
+        assert_eq!(base64(b"fo"), "Zm8");
+        assert_eq!(base64(&[0xfb, 0xff]), "-_8");
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let date = |epoch| {
+            let d = dos_time(epoch);
+            (1980 + (d >> 25), d >> 21 & 15, d >> 16 & 31, d >> 11 & 31, d >> 5 & 63, 2 * (d & 31))
+        };
+        assert_eq!(date(0), (1980, 1, 1, 0, 0, 0));
+        assert_eq!(date(951_782_400 + 3_661), (2000, 2, 29, 1, 1, 0));
+        assert_eq!(date(1_767_225_599), (2025, 12, 31, 23, 59, 58));
+    }
+}
