@@ -9,6 +9,7 @@
 //! A stage imports only stages before it and the shared ones
 //! ([`error`], [`digest`], [`command`], [`progress`], [`workspace`]).
 
+pub mod atomic;
 pub mod command;
 pub mod digest;
 pub mod error;

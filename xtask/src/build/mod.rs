@@ -9,6 +9,7 @@ pub mod bazel;
 pub mod check;
 pub mod event;
 pub mod failure;
+pub mod finished;
 pub mod label;
 pub mod op;
 pub mod source;

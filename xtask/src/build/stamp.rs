@@ -61,6 +61,26 @@ impl Stamps {
         Ok(digest)
     }
 
+    /// Names of all files in the record.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
+    /// Whether both records name the same files with the same digests.
+    pub fn same_digests(&self, other: &Stamps) -> bool {
+        let digests = |stamps: &'_ Stamps| -> Vec<Sha256> {
+            stamps.files.values().map(|(_, digest)| *digest).collect()
+        };
+        self.names().eq(other.names()) && digests(self) == digests(other)
+    }
+
+    /// Whether each of `digests` is in this record, unchanged.
+    pub fn agree_with(&self, digests: &BTreeMap<String, Sha256>) -> bool {
+        digests
+            .iter()
+            .all(|(name, digest)| self.files.get(name).is_some_and(|(_, known)| known == digest))
+    }
+
     fn settled(&self, stat: &Stat) -> bool {
         stat.modified.max(stat.changed) < self.made - RACY
     }
