@@ -51,6 +51,11 @@ impl Sha256 {
         self.to_string()[..12].to_owned()
     }
 
+    /// The digest whose raw bytes these are.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Sha256(bytes)
+    }
+
     /// The raw 32 bytes.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
