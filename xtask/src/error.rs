@@ -36,6 +36,8 @@ pub enum Kind {
     Archive,
     /// SIGINT: exit code 130.
     Interrupted,
+    /// SIGTERM: exit code 143.
+    Terminated,
 }
 
 impl Kind {
@@ -53,6 +55,7 @@ impl Kind {
             Kind::Ledger => 9,
             Kind::Archive => 10,
             Kind::Interrupted => 130,
+            Kind::Terminated => 143,
         }
     }
 }

@@ -7,12 +7,13 @@
 //! ```
 //!
 //! A stage imports only stages before it and the shared ones
-//! ([`error`], [`digest`], [`command`], [`progress`], [`workspace`]).
+//! ([`error`], [`digest`], [`command`], [`interrupt`], [`progress`], [`workspace`]).
 
 pub mod atomic;
 pub mod command;
 pub mod digest;
 pub mod error;
+pub mod interrupt;
 pub mod nearest;
 pub mod progress;
 pub mod workspace;
