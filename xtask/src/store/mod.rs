@@ -6,21 +6,37 @@
 //! trees/KIND-KEY.seal     what is in it: path, mode, size, times, digest
 //! tmp/                    work in progress, reclaimed at the next start
 //! lock/                   flock files; they die with their process
+//! aside/                  what was found damaged, kept for looking at
 //! ```
 
+mod check;
+mod hold;
 mod manifest;
+mod object;
+mod remove;
+mod room;
+mod seal;
+mod tree;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext as _, Kind, Result};
 
 pub use manifest::{Entry, LINK_MODE, Manifest, Node};
+pub use object::Partial;
+pub use remove::remove;
+pub use room::{check_room, write_error};
+
+use hold::Hold;
 
 /// A store on disk.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    in_use: Arc<OnceLock<File>>,
 }
 
 impl Store {
@@ -39,7 +55,7 @@ impl Store {
 
     /// The store at `root`; made on first write.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Store { root: root.into() }
+        Store { root: root.into(), in_use: Arc::default() }
     }
 
     /// The store's folder.
@@ -53,44 +69,54 @@ impl Store {
         self.root.join("objects").join(&hex[..2]).join(&hex[2..])
     }
 
-    /// Path of the object, its bytes hashed now against its digest (design, invariant 3).
-    /// `what` names it for people: `libc6 2.36 (…deb)`.
-    pub fn verified(&self, digest: &Sha256, what: &str) -> Result<PathBuf> {
-        let path = self.object(digest);
-        let found = Sha256::of_file(&path)?;
-        if found == *digest {
-            return Ok(path);
+    /// Tells other processes, until this one ends, that the store is in use: nothing is
+    /// collected meanwhile. A store that cannot be written needs no such word.
+    fn enter(&self) -> Result<()> {
+        if self.in_use.get().is_none() {
+            let Ok(lock) = self.folder("lock") else { return Ok(()) };
+            let shared = Hold::share(&lock.join("in-use"), "the store's clean-up")?;
+            let _other_thread_was_first = self.in_use.set(shared);
         }
-        Err(Error::new(
-            Kind::Digest,
-            format!("{what} in the store is damaged: expected sha256 {digest}, found {found}"),
-        )
-        .hint("run `cargo xtask fetch`: it is fetched again"))
+        Ok(())
     }
 
-    /// The derived tree `kind` of `key`: as it is when complete and untouched, otherwise
-    /// made by `make` in a temporary folder (empty, mode 0755), which returns what it made,
-    /// and renamed into place. `make` sets each entry's mode and times; the tree is sealed
-    /// with its manifest, so that later uses compare instead of hashing.
-    pub fn tree(
-        &self,
-        kind: &str,
-        key: &Sha256,
-        make: impl FnOnce(&Path) -> Result<Manifest>,
-    ) -> Result<PathBuf> {
-        let place = self.root.join("trees").join(format!("{kind}-{key}"));
-        if place.is_dir() {
-            return Ok(place);
+    /// The folder `name` of the store, made when it is missing.
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.root.join(name);
+        if !folder.is_dir() {
+            std::fs::create_dir_all(&folder).map_err(|cause| write_error(&folder, 0, &cause))?;
         }
-        let tmp = self.root.join("tmp");
-        std::fs::create_dir_all(&tmp).at("create", &tmp)?;
-        let work = tempfile::tempdir_in(&tmp).at("create a folder in", &tmp)?;
-        let tree = work.path().join("tree");
-        std::fs::create_dir(&tree).at("create", &tree)?;
-        let _manifest = make(&tree)?;
-        let trees = self.root.join("trees");
-        std::fs::create_dir_all(&trees).at("create", &trees)?;
-        std::fs::rename(&tree, &place).at("rename a finished tree to", &place)?;
-        Ok(place)
+        Ok(folder)
+    }
+
+    /// Moves what is damaged to `aside/`, in place of an earlier one of its name.
+    fn set_aside(&self, path: &Path) -> Result<()> {
+        let below = path.strip_prefix(&self.root).unwrap_or(path);
+        let name = below.to_string_lossy().replace('/', "-");
+        let place = self.folder("aside")?.join(name);
+        remove(&place)?;
+        match std::fs::rename(path, &place) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                Err(write_error(path, 0, &cause))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what killed processes left in `tmp/`. Parts of downloads stay: they are gone
+    /// on with.
+    fn reclaim(&self) -> Result<()> {
+        let tmp = self.folder("tmp")?;
+        for item in std::fs::read_dir(&tmp).at("read", &tmp)? {
+            let path = item.at("read", &tmp)?.path();
+            if path.extension().is_some_and(|extension| extension == "part") {
+                continue;
+            }
+            let Some(name) = path.file_stem() else { continue };
+            if let Some(_hold) = Hold::try_take(&self.folder("lock")?.join(name))? {
+                remove(&path)?;
+            }
+        }
+        Ok(())
     }
 }
