@@ -52,7 +52,6 @@ _COMPILE_FLAGS = [
     # never -march=native, which dies elsewhere with "illegal instruction".
     "-march=x86-64",
     "-mtune=generic",
-    "-fPIC",
     "-O2",
     # No assert() in what is shipped, as in TensorFlow's own build.
     "-DNDEBUG",
@@ -137,7 +136,6 @@ def _lockstep_cc_toolchain_config_impl(ctx):
         cxx_builtin_include_directories = ["/usr/lib/gcc", "/usr/include"],
         tool_paths = [tool_path(name = name, path = path) for name, path in _TOOLS.items()],
         features = [
-            feature(name = "supports_dynamic_linker", enabled = True),
             feature(name = "supports_pic", enabled = True),
             feature(name = "opt"),
             _flags("lockstep_compile", _COMPILE, _COMPILE_FLAGS),
