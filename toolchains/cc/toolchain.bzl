@@ -138,6 +138,9 @@ def _lockstep_cc_toolchain_config_impl(ctx):
         features = [
             feature(name = "supports_pic", enabled = True),
             feature(name = "opt"),
+            # In the place of Bazel's own feature of this name, which would add
+            # a RUNPATH into its output folder.
+            feature(name = "runtime_library_search_directories"),
             _flags("lockstep_compile", _COMPILE, _COMPILE_FLAGS),
             _flags("lockstep_abi", _CPP_COMPILE, _TENSORFLOW_ABI_FLAGS),
             _flags("lockstep_reproducible", _COMPILE, _REPRODUCIBLE_FLAGS),
