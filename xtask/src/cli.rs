@@ -22,6 +22,8 @@ pub struct Cli {
 /// The commands, in the order of the pipeline.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Resolve the pins of workspace.toml to workspace.lock
+    Update(crate::update::Options),
     /// Print where the workspace is
     Root,
 }
@@ -35,7 +37,12 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     };
     let workspace = Workspace::find(&start)?;
     match cli.command {
+        Command::Update(options) => crate::update::run(&workspace, &store()?, options)?,
         Command::Root => println!("{}", workspace.root().display()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn store() -> Result<crate::store::Store> {
+    crate::store::Store::from_env(|name| std::env::var_os(name))
 }

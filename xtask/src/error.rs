@@ -5,6 +5,7 @@
 //! line of its own.
 
 use std::fmt;
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -131,6 +132,12 @@ impl From<&Error> for ExitCode {
     fn from(error: &Error) -> ExitCode {
         ExitCode::from(error.kind().exit_code())
     }
+}
+
+/// Whether errors may be coloured: stderr is a terminal, and NO_COLOR does not forbid it.
+pub fn color() -> bool {
+    let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !forbidden && std::io::stderr().is_terminal()
 }
 
 /// Shorthand for attaching a path to an [`std::io::Error`].

@@ -36,4 +36,6 @@ pub mod abi;
 
 pub mod ledger;
 
+pub mod update;
+
 pub mod cli;

@@ -3,11 +3,21 @@
 //! Every stage after this one takes a [`Lock`], never pins: an unlocked build cannot be
 //! written down.
 
+mod check;
+pub mod identity;
+mod moves;
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
+use crate::error::Result;
+use crate::pins::Pins;
+
+pub use self::moves::{Move, moves};
 
 /// The schema version that this code reads and writes.
 pub const SCHEMA: u32 = 1;
@@ -139,6 +149,36 @@ pub struct Wheel {
 }
 
 impl Lock {
+    /// Reads `workspace.lock`: whole, unedited, of this schema, sound.
+    pub fn load(path: &Path) -> Result<Lock> {
+        text::load(path)
+    }
+
+    /// Parses the text of a lock, as strictly as [`Lock::load`].
+    pub fn parse(text: &str) -> Result<Lock> {
+        text::parse(text)
+    }
+
+    /// Its text, sorted, with header and trailing newline.
+    pub fn render(&self) -> String {
+        text::render(self)
+    }
+
+    /// Replaces the file at `path` by this lock, atomically and durably.
+    pub fn store(&self, path: &Path) -> Result<()> {
+        text::store(self, path)
+    }
+
+    /// Identity: the digest of its text.
+    pub fn digest(&self) -> Sha256 {
+        Sha256::of(self.render().as_bytes())
+    }
+
+    /// Fails, naming pin, old and new value, unless this lock was made from `pins`.
+    pub fn check_pins(&self, pins: &Pins) -> Result<()> {
+        check::fresh(&self.pins, &pins.flat())
+    }
+
     /// The packages of one root, in the lock's order.
     pub fn packages_of(&self, root: RootKind) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(move |package| package.roots.contains(&root))

@@ -1,0 +1,109 @@
+//! What a lock must be: sound in itself, and made from the pins as they are now.
+
+use std::collections::BTreeMap;
+
+use super::Lock;
+use crate::error::{Error, Kind, Result};
+
+/// Sorted, nothing twice, and no name or path that leads anywhere else.
+pub(super) fn sound(lock: &Lock) -> Result<()> {
+    sorted("package", lock.packages.iter().map(|package| package.name.as_str()))?;
+    sorted("wheel", lock.wheels.iter().map(|wheel| wheel.name.as_str()))?;
+    for package in &lock.packages {
+        let name = &package.name;
+        require(is_below(&package.path), "package", name, "path", &package.path)?;
+        require(is_file_name(name), "package", name, "name", name)?;
+        require(is_file_name(&package.version), "package", name, "version", &package.version)?;
+        require(!package.roots.is_empty(), "package", name, "roots", "[]")?;
+    }
+    for wheel in &lock.wheels {
+        let wheel_file = is_file_name(&wheel.file) && wheel.file.ends_with(".whl");
+        require(wheel_file, "wheel", &wheel.name, "file", &wheel.file)?;
+    }
+    let package = &lock.tensorflow.package;
+    let wheel = lock.tensorflow_wheel().map_or("no wheel", |wheel| wheel.version.as_str());
+    require(wheel == lock.tensorflow.version, "tensorflow", package, "version", wheel)
+}
+
+/// The lock is of these pins; otherwise names the first that moved.
+pub(super) fn fresh(
+    locked: &BTreeMap<String, String>,
+    pins: &BTreeMap<String, String>,
+) -> Result<()> {
+    let moved: Vec<String> = moves(locked, pins).collect();
+    if moved.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Lock,
+        format!("workspace.lock is out of date: {}", moved.join("\n  and ")),
+    )
+    .hint("run `cargo xtask update` and look at what it moves"))
+}
+
+/// Each pin that differs, in words.
+pub(super) fn moves<'p>(
+    locked: &'p BTreeMap<String, String>,
+    pins: &'p BTreeMap<String, String>,
+) -> impl Iterator<Item = String> + 'p {
+    let gone = locked.iter().filter(|(key, _)| !pins.contains_key(*key));
+    let gone =
+        gone.map(|(key, was)| format!("`{key}` is not in workspace.toml, {was} in the lock"));
+    let differ = pins.iter().filter(|(key, value)| locked.get(*key) != Some(value));
+    differ.map(|(key, value)| moved(key, locked.get(key), value)).chain(gone)
+}
+
+fn moved(key: &str, locked: Option<&String>, pinned: &str) -> String {
+    let Some(locked) = locked else {
+        return format!("`{key}` is {pinned} in workspace.toml, not in the lock");
+    };
+    if !locked.contains('\n') && !pinned.contains('\n') {
+        return format!("`{key}` is {pinned} in workspace.toml, {locked} in the lock");
+    }
+    let only = |here: &str, there: &str| -> String {
+        let new: Vec<&str> =
+            here.lines().filter(|item| !there.lines().any(|i| i == *item)).collect();
+        if new.is_empty() { "nothing".to_owned() } else { new.join(", ") }
+    };
+    format!(
+        "`{key}` has {} only in workspace.toml, {} only in the lock",
+        only(pinned, locked),
+        only(locked, pinned)
+    )
+}
+
+fn sorted<'n>(kind: &str, names: impl Iterator<Item = &'n str>) -> Result<()> {
+    let names: Vec<&str> = names.collect();
+    match names.windows(2).find(|pair| pair[0] >= pair[1]) {
+        None => Ok(()),
+        Some(pair) if pair[0] == pair[1] => {
+            Err(unsound(format!("{kind} `{}` is there twice", pair[0])))
+        }
+        Some(pair) => Err(unsound(format!("{kind} `{}` is after `{}`", pair[1], pair[0]))),
+    }
+}
+
+fn require(holds: bool, kind: &str, name: &str, key: &str, found: &str) -> Result<()> {
+    if holds {
+        return Ok(());
+    }
+    Err(unsound(format!("{kind} `{name}` has the {key} `{}`", found.escape_debug())))
+}
+
+fn unsound(what: String) -> Error {
+    Error::new(Kind::Lock, format!("workspace.lock is damaged: {what}"))
+        .hint("run `cargo xtask update` and look at what it moves")
+}
+
+/// One component of a path, and printable.
+fn is_file_name(text: &str) -> bool {
+    !text.is_empty()
+        && text != "."
+        && text != ".."
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
+}
+
+/// A relative path that stays below where it starts.
+fn is_below(path: &str) -> bool {
+    path.split('/').all(is_file_name)
+}

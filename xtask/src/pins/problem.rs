@@ -1,0 +1,41 @@
+//! What is wrong with a text file, each problem shown where it is.
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// One problem at one place of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What and which key: one line.
+    pub title: String,
+    /// What was expected, or what may have been meant; beside the place.
+    pub label: String,
+    /// The place, in bytes.
+    pub span: Range<usize>,
+}
+
+/// A message lists this many problems; the rest are counted.
+const MOST: usize = 20;
+
+/// All problems of `file` as one message, each with the lines that it is about.
+pub fn render(file: &str, text: &str, problems: &[Problem], color: bool) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let mut blocks: Vec<String> = problems
+        .iter()
+        .take(MOST)
+        .map(|problem| format!("{}\n{}", problem.title, excerpt(file, text, problem, &renderer)))
+        .collect();
+    if problems.len() > MOST {
+        blocks.push(format!("{} more problems in {file}", problems.len() - MOST));
+    }
+    blocks.join("\n\nerror: ")
+}
+
+/// The line of the problem, underlined.
+fn excerpt(file: &str, text: &str, problem: &Problem, renderer: &Renderer) -> String {
+    let annotation =
+        AnnotationKind::Primary.span(problem.span.clone()).label(problem.label.as_str());
+    let snippet = Snippet::source(text).path(file).annotation(annotation);
+    renderer.render(&[Group::with_level(Level::ERROR).element(snippet)])
+}
