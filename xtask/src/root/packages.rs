@@ -1,0 +1,125 @@
+//! Unpacking the Debian packages of a root, the largest first, on all cores.
+
+use std::cmp::Reverse;
+use std::fs::File;
+use std::io::{Read, Seek};
+
+use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::lock::Package;
+use crate::store::{Node, Store};
+
+use super::deb::{Control, Deb};
+use super::debian::admit;
+use super::read_fault;
+use super::tar::{Content, Member};
+use super::tree::{Entries, Hand, Tree};
+use super::work::spread;
+
+/// Unpacks `packages` into `tree`; what each put there, in their order.
+pub fn unpack(packages: &[&Package], store: &Store, tree: &Tree) -> Result<Vec<Entries>> {
+    let mut order: Vec<usize> = (0..packages.len()).collect();
+    order.sort_by_key(|at| Reverse(packages[*at].size));
+    let contents = spread(&order, |at| one(packages[*at], store, tree))?;
+    let mut contents: Vec<_> = order.into_iter().zip(contents).collect();
+    contents.sort_by_key(|(at, _)| *at);
+    Ok(contents.into_iter().map(|(_, entries)| entries).collect())
+}
+
+/// A package for people: `libc6 2.36-9+deb12u14 (libc6_2.36-9+deb12u14_amd64.deb)`.
+pub fn label(package: &Package) -> String {
+    let file = package.path.rsplit('/').next().unwrap_or(&package.path);
+    format!("{} {} ({file})", package.name, package.version)
+}
+
+fn one(package: &Package, store: &Store, tree: &Tree) -> Result<Entries> {
+    let path = store.verified(&package.sha256, &label(package))?;
+    let file = File::open(&path).at("open", &path)?;
+    unpack_one(file, package, &mut tree.hand()).map_err(|e| e.context(label(package)))
+}
+
+/// Unpacks one package, which must be what `locked` says.
+pub fn unpack_one(
+    archive: impl Read + Seek,
+    locked: &Package,
+    hand: &mut Hand<'_>,
+) -> Result<Entries> {
+    let mut deb = Deb::open(archive)?;
+    check(&deb.control()?, locked)?;
+    let mut tar = deb.data()?;
+    let mut entries = Entries::new();
+    let mut buffer = vec![0; 256 << 10];
+    while let Some(member) = tar.next_member()? {
+        let Some(member) = admit(member)? else { continue };
+        let entry = match member.content {
+            Content::Folder => hand.make_folder(&member.path, member.mode)?,
+            Content::Link(ref target) => hand.link(&member.path, target)?,
+            Content::HardLink(_) => hard_link(&member, &entries, hand)?,
+            Content::File(_) => file(&member, &mut tar, &mut buffer, hand)?,
+        };
+        let double = |there: &crate::store::Entry| *there != entry || entry.node != Node::Folder;
+        if entries.get(&member.path).is_some_and(double) {
+            let path = member.path;
+            return Err(bad(format!("`{path}` is in the archive twice, below `usr` and not")));
+        }
+        entries.insert(member.path, entry);
+    }
+    tar.into_inner().finish()?;
+    Ok(entries)
+}
+
+fn file(
+    member: &Member,
+    content: &mut impl Read,
+    buffer: &mut [u8],
+    hand: &mut Hand<'_>,
+) -> Result<crate::store::Entry> {
+    let mut writing = hand.file(&member.path, member.mode)?;
+    loop {
+        match content.read(buffer) {
+            Ok(0) => return writing.finish(),
+            Ok(n) => writing.write(&buffer[..n])?,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(read_fault(e).context(format!("`{}`", member.path))),
+        }
+    }
+}
+
+fn hard_link(
+    member: &Member,
+    entries: &Entries,
+    hand: &mut Hand<'_>,
+) -> Result<crate::store::Entry> {
+    let Content::HardLink(target) = &member.content else {
+        return Err(bad(format!("`{}` is no hard link", member.path)));
+    };
+    match entries.get(target) {
+        Some(entry) if matches!(entry.node, Node::File { .. }) => {
+            hand.hard_link(&member.path, target)?;
+            Ok(entry.clone())
+        }
+        _ => Err(bad(format!(
+            "`{}` is a hard link to `{target}`, which is no earlier file of the archive",
+            member.path
+        ))),
+    }
+}
+
+/// A package under a name or version that is not its own is somebody else's.
+fn check(found: &Control, locked: &Package) -> Result<()> {
+    let pairs = [
+        ("package", &locked.name, &found.package),
+        ("version", &locked.version, &found.version),
+        ("architecture", &locked.architecture, &found.architecture),
+    ];
+    for (what, expected, found) in pairs {
+        if expected != found {
+            return Err(bad(format!("{what} `{expected}` is locked, `{found}` is inside"))
+                .hint("run `cargo xtask update`: the lock was edited by hand or damaged"));
+        }
+    }
+    Ok(())
+}
+
+fn bad(message: String) -> Error {
+    Error::new(Kind::Archive, message)
+}
