@@ -31,8 +31,9 @@ impl Budget {
     /// Takes one entry with a name of `name` bytes and content of `size` bytes.
     pub fn spend(&mut self, name: usize, size: u64) -> Result<()> {
         let less = |left: u64, by: u64, what: &str| {
-            left.checked_sub(by)
-                .ok_or_else(|| Error::new(Kind::Archive, format!("the archive has more than {what}")))
+            left.checked_sub(by).ok_or_else(|| {
+                Error::new(Kind::Archive, format!("the archive has more than {what}"))
+            })
         };
         self.entries = less(self.entries, 1, &format!("{ENTRIES} entries"))?;
         self.names = less(self.names, name as u64, &format!("{NAMES} bytes of names"))?;

@@ -13,7 +13,7 @@ pub const RULES: u32 = 1;
 /// of them goes to `usr/`.
 pub const MERGED: [&str; 7] = ["bin", "lib", "lib32", "lib64", "libo32", "libx32", "sbin"];
 
-/// Left out: nothing that compiles or trains reads them, and they are a seventh of a root.
+/// Left out: nothing that compiles or trains reads them, and they are a tenth of what is unpacked.
 const TRIMMED: [&str; 9] = [
     "usr/share/bug",
     "usr/share/doc-base",
@@ -100,9 +100,8 @@ fn trimmed(member: &Member) -> bool {
 /// The mode in the root: set-id bits are dropped where they are expected.
 fn mode(member: &Member) -> Result<u32> {
     let Member { path, mode, content } = member;
-    let refuse = |why: &str| {
-        Err(Error::new(Kind::Archive, format!("`{path}` has mode {mode:o}: {why}")))
-    };
+    let refuse =
+        |why: &str| Err(Error::new(Kind::Archive, format!("`{path}` has mode {mode:o}: {why}")));
     match content {
         Content::Link(_) | Content::HardLink(_) => Ok(*mode),
         Content::Folder if mode & SET_UID != 0 => refuse("a set-user-id folder"),
@@ -110,9 +109,7 @@ fn mode(member: &Member) -> Result<u32> {
         Content::Folder => Ok(mode & !SET_GID),
         Content::File(_) if mode & STICKY != 0 => refuse("a sticky file"),
         Content::File(_) if mode & 0o400 == 0 => refuse("its owner cannot read it"),
-        Content::File(_)
-            if mode & (SET_UID | SET_GID) != 0 && !SET_ID.contains(&path.as_str()) =>
-        {
+        Content::File(_) if mode & (SET_UID | SET_GID) != 0 && !SET_ID.contains(&path.as_str()) => {
             refuse("an unexpected set-id program")
         }
         Content::File(_) => Ok(mode & 0o777),
@@ -161,7 +158,8 @@ mod tests {
         ] {
             assert_eq!(placed(gone), None, "{gone}");
         }
-        for kept in ["usr/share/doc/bash/copyright", "usr/share/manual", "usr/lib/locale/C.utf8/x"] {
+        for kept in ["usr/share/doc/bash/copyright", "usr/share/manual", "usr/lib/locale/C.utf8/x"]
+        {
             assert_eq!(placed(kept).as_deref(), Some(kept));
         }
         let link = member("usr/share/doc/g++", 0o777, Content::Link("gcc".to_owned()));

@@ -131,7 +131,9 @@ mod tests {
 
     #[test]
     fn a_clash_names_the_path_and_both_owners() {
-        for other in [file("y"), Entry { mode: 0o755, ..file("x") }, Entry::link("x"), Entry::folder(0o755)] {
+        for other in
+            [file("y"), Entry { mode: 0o755, ..file("x") }, Entry::link("x"), Entry::folder(0o755)]
+        {
             let mut merged = Merged::default();
             merged.add("a 1", entries(&[("u/x", file("x"))])).unwrap();
             let error = merged.add("b 2", entries(&[("u/x", other)])).unwrap_err();

@@ -4,12 +4,16 @@
 //! readers could see differently; every name passes [`path`], every size [`budget`];
 //! every byte is written by [`tree`], which follows no link; [`merged`] says who owns what.
 
+pub mod assembly;
 pub mod budget;
+pub mod builder;
 pub mod deb;
 pub mod debian;
+pub mod fixups;
 pub mod merged;
 pub mod packages;
 pub mod path;
+pub mod runtime;
 pub mod tar;
 pub mod tree;
 pub mod work;

@@ -1,12 +1,13 @@
 //! Unpacking the Debian packages of a root, the largest first, on all cores.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek};
 
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::lock::Package;
-use crate::store::{Node, Store};
+use crate::store::{Entry, Node, Store};
 
 use super::deb::{Control, Deb};
 use super::debian::admit;
@@ -15,14 +16,23 @@ use super::tar::{Content, Member};
 use super::tree::{Entries, Hand, Tree};
 use super::work::spread;
 
-/// Unpacks `packages` into `tree`; what each put there, in their order.
-pub fn unpack(packages: &[&Package], store: &Store, tree: &Tree) -> Result<Vec<Entries>> {
+/// Indices of `packages`, the largest first: the best start for several threads.
+pub fn largest_first(packages: &[&Package]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..packages.len()).collect();
     order.sort_by_key(|at| Reverse(packages[*at].size));
-    let contents = spread(&order, |at| one(packages[*at], store, tree))?;
-    let mut contents: Vec<_> = order.into_iter().zip(contents).collect();
-    contents.sort_by_key(|(at, _)| *at);
-    Ok(contents.into_iter().map(|(_, entries)| entries).collect())
+    order
+}
+
+/// Unpacks `packages` into `tree`, begun in `order`; what each put there, in their own order.
+pub fn unpack(
+    packages: &[&Package],
+    order: &[usize],
+    store: &Store,
+    tree: &Tree,
+) -> Result<Vec<Entries>> {
+    let contents = spread(order, |at| one(packages[*at], store, tree))?;
+    let by_package: BTreeMap<_, _> = order.iter().zip(contents).collect();
+    Ok(by_package.into_values().collect())
 }
 
 /// A package for people: `libc6 2.36-9+deb12u14 (libc6_2.36-9+deb12u14_amd64.deb)`.
@@ -56,7 +66,7 @@ pub fn unpack_one(
             Content::HardLink(_) => hard_link(&member, &entries, hand)?,
             Content::File(_) => file(&member, &mut tar, &mut buffer, hand)?,
         };
-        let double = |there: &crate::store::Entry| *there != entry || entry.node != Node::Folder;
+        let double = |there: &Entry| *there != entry || entry.node != Node::Folder;
         if entries.get(&member.path).is_some_and(double) {
             let path = member.path;
             return Err(bad(format!("`{path}` is in the archive twice, below `usr` and not")));
@@ -72,7 +82,7 @@ fn file(
     content: &mut impl Read,
     buffer: &mut [u8],
     hand: &mut Hand<'_>,
-) -> Result<crate::store::Entry> {
+) -> Result<Entry> {
     let mut writing = hand.file(&member.path, member.mode)?;
     loop {
         match content.read(buffer) {
@@ -84,11 +94,7 @@ fn file(
     }
 }
 
-fn hard_link(
-    member: &Member,
-    entries: &Entries,
-    hand: &mut Hand<'_>,
-) -> Result<crate::store::Entry> {
+fn hard_link(member: &Member, entries: &Entries, hand: &mut Hand<'_>) -> Result<Entry> {
     let Content::HardLink(target) = &member.content else {
         return Err(bad(format!("`{}` is no hard link", member.path)));
     };

@@ -173,7 +173,8 @@ mod tests {
     fn refuses_each_way_out_by_its_reason() {
         let long = "a".repeat(256);
         let deep = "a/".repeat(64) + "a";
-        let far = "abcdefg/".repeat(60) + &"b".repeat(200) + "/" + &"c".repeat(200) + "/" + &long[1..];
+        let far =
+            "abcdefg/".repeat(60) + &"b".repeat(200) + "/" + &"c".repeat(200) + "/" + &long[1..];
         for (name, why) in [
             (&b""[..], "is empty"),
             (b"/etc/passwd", "is absolute"),

@@ -237,10 +237,9 @@ impl Header {
 
     fn mode(&self) -> Result<u32> {
         let mode = self.number(100..108, "mode")?;
-        u32::try_from(mode)
-            .ok()
-            .filter(|mode| *mode <= 0o7777)
-            .ok_or_else(|| bad(format!("{}: mode {mode:o} has more than permissions", self.shown())))
+        u32::try_from(mode).ok().filter(|mode| *mode <= 0o7777).ok_or_else(|| {
+            bad(format!("{}: mode {mode:o} has more than permissions", self.shown()))
+        })
     }
 
     fn size(&self) -> Result<u64> {

@@ -33,9 +33,9 @@ pub fn spread<J: Sync, T: Send>(
         }
         hand();
     });
-    let results = results.into_iter().filter_map(|slot| {
-        slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
-    });
+    let results = results
+        .into_iter()
+        .filter_map(|slot| slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
     results.collect()
 }
 
