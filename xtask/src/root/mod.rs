@@ -1,6 +1,6 @@
 //! Root file systems and trees, assembled from locked packages and wheels.
 //!
-//! Foreign formats are read by strict readers ([`deb`], [`tar`]) that refuse what two
+//! Foreign formats are read by strict readers ([`deb`], [`tar`], [`zip`]) that refuse what two
 //! readers could see differently; every name passes [`path`], every size [`budget`];
 //! every byte is written by [`tree`], which follows no link; [`merged`] says who owns what.
 
@@ -10,13 +10,17 @@ pub mod builder;
 pub mod deb;
 pub mod debian;
 pub mod fixups;
+pub mod includes;
 pub mod merged;
 pub mod packages;
 pub mod path;
 pub mod runtime;
 pub mod tar;
+pub mod tensorflow;
 pub mod tree;
+pub mod wheel;
 pub mod work;
+pub mod zip;
 
 use crate::error::{Error, Kind};
 
