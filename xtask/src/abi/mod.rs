@@ -11,15 +11,18 @@ pub mod elf;
 mod facts;
 mod finding;
 mod isa;
+mod opdef;
 mod policy;
 mod provider;
 mod rules;
+mod surface;
 mod symbol;
 
 pub use facts::Facts;
 pub use finding::{Finding, Rule};
 pub use isa::Level;
 pub use policy::Policy;
+pub use surface::{Surface, op_name};
 
 /// A built library of an op package.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
