@@ -1,1 +1,7 @@
 //! The one integration binary.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may panic; clippy.toml covers only #[test] functions"
+)]
+
+mod ledger;
