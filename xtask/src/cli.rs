@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Result;
+use crate::ledger::Proposals;
+use crate::ledger::accept::accept;
 use crate::workspace::Workspace;
 
 /// Reproducible builds of TensorFlow custom ops: one workspace.toml in, the same bits out.
@@ -24,6 +26,8 @@ pub struct Cli {
 pub enum Command {
     /// Resolve the pins of workspace.toml to workspace.lock
     Update(crate::update::Options),
+    /// Take what the last build-ops proposed as the committed ledger
+    Accept,
     /// Print where the workspace is
     Root,
 }
@@ -38,6 +42,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     let workspace = Workspace::find(&start)?;
     match cli.command {
         Command::Update(options) => crate::update::run(&workspace, &store()?, options)?,
+        Command::Accept => {
+            let proposals = Proposals::from_env(|name| std::env::var_os(name));
+            print!("{}", accept(&workspace, proposals)?);
+        }
         Command::Root => println!("{}", workspace.root().display()),
     }
     Ok(ExitCode::SUCCESS)
