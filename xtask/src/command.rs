@@ -108,9 +108,12 @@ mod tests {
     fn a_failing_or_missing_program_is_named() {
         let (sh, env) = (shell().unwrap(), Env::host(&[]));
         let words = "echo too bad >&2; exit 3";
-        insta::assert_snapshot!(read(cmd!(sh, "sh -c {words}"), &env).unwrap_err(), @"");
+        insta::assert_snapshot!(read(cmd!(sh, "sh -c {words}"), &env).unwrap_err(), @r#"
+        error: `sh` failed with exit code 3:
+          too bad
+        "#);
         let killed = "kill -9 $$";
-        insta::assert_snapshot!(read(cmd!(sh, "sh -c {killed}"), &env).unwrap_err(), @"");
-        insta::assert_snapshot!(read(cmd!(sh, "no-such-program --x"), &env).unwrap_err(), @"");
+        insta::assert_snapshot!(read(cmd!(sh, "sh -c {killed}"), &env).unwrap_err(), @"error: `sh` was killed by signal 9");
+        insta::assert_snapshot!(read(cmd!(sh, "no-such-program --x"), &env).unwrap_err(), @"error: this machine has no `no-such-program`");
     }
 }

@@ -1,6 +1,6 @@
 //! What a lock must be: sound in itself, and made from the pins as they are now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lock;
 use crate::error::{Error, Kind, Result};
@@ -30,7 +30,7 @@ pub(super) fn fresh(
     locked: &BTreeMap<String, String>,
     pins: &BTreeMap<String, String>,
 ) -> Result<()> {
-    let moved: Vec<String> = moves(locked, pins).collect();
+    let moved = moves(locked, pins);
     if moved.is_empty() {
         return Ok(());
     }
@@ -42,34 +42,27 @@ pub(super) fn fresh(
 }
 
 /// Each pin that differs, in words.
-pub(super) fn moves<'p>(
-    locked: &'p BTreeMap<String, String>,
-    pins: &'p BTreeMap<String, String>,
-) -> impl Iterator<Item = String> + 'p {
-    let gone = locked.iter().filter(|(key, _)| !pins.contains_key(*key));
-    let gone =
-        gone.map(|(key, was)| format!("`{key}` is not in workspace.toml, {was} in the lock"));
-    let differ = pins.iter().filter(|(key, value)| locked.get(*key) != Some(value));
-    differ.map(|(key, value)| moved(key, locked.get(key), value)).chain(gone)
+fn moves(locked: &BTreeMap<String, String>, pins: &BTreeMap<String, String>) -> Vec<String> {
+    let keys: BTreeSet<&String> = locked.keys().chain(pins.keys()).collect();
+    let pairs = keys.into_iter().map(|key| (key, locked.get(key), pins.get(key)));
+    let differ = pairs.filter(|(_, locked, pinned)| locked != pinned);
+    differ.map(|(key, locked, pinned)| moved(key, locked, pinned)).collect()
 }
 
-fn moved(key: &str, locked: Option<&String>, pinned: &str) -> String {
-    let Some(locked) = locked else {
-        return format!("`{key}` is {pinned} in workspace.toml, not in the lock");
-    };
-    if !locked.contains('\n') && !pinned.contains('\n') {
-        return format!("`{key}` is {pinned} in workspace.toml, {locked} in the lock");
+fn moved(key: &str, locked: Option<&String>, pinned: Option<&String>) -> String {
+    let list = [locked, pinned].into_iter().flatten().any(|text| text.contains('\n'));
+    let none = if list { "" } else { "not set" };
+    let (here, there) = (pinned.map_or(none, |text| text), locked.map_or(none, |text| text));
+    if !list {
+        return format!("`{key}` is {here} in workspace.toml, {there} in the lock");
     }
-    let only = |here: &str, there: &str| -> String {
-        let new: Vec<&str> =
-            here.lines().filter(|item| !there.lines().any(|i| i == *item)).collect();
-        if new.is_empty() { "nothing".to_owned() } else { new.join(", ") }
+    let only = |here: &str, there: &str| {
+        let new = here.lines().filter(|item| !there.lines().any(|other| other == *item));
+        let new = new.collect::<Vec<_>>().join(", ");
+        if new.is_empty() { "nothing".to_owned() } else { new }
     };
-    format!(
-        "`{key}` has {} only in workspace.toml, {} only in the lock",
-        only(pinned, locked),
-        only(locked, pinned)
-    )
+    let (new, old) = (only(here, there), only(there, here));
+    format!("`{key}` has {new} only in workspace.toml, {old} only in the lock")
 }
 
 fn sorted<'n>(kind: &str, names: impl Iterator<Item = &'n str>) -> Result<()> {

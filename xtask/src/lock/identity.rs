@@ -57,8 +57,14 @@ mod tests {
 
     #[test]
     fn any_other_is_refused_by_name() {
-        insta::assert_snapshot!(answer("v2.21.0-rc1-6-g0481b10260d").unwrap_err(), @"");
-        insta::assert_snapshot!(answer("unknown").unwrap_err(), @"");
+        insta::assert_snapshot!(answer("v2.21.0-rc1-6-g0481b10260d").unwrap_err(), @r#"
+        error: tensorflow-cpu 2.21.0 is not of `tensorflow.revision`: expected a wheel built from a481b10260dfdf833a1b16007eead49c1d7febf3, found GIT_VERSION v2.21.0-rc1-6-g0481b10260d
+        hint: pin the revision of that release in workspace.toml, or another version
+        "#);
+        insta::assert_snapshot!(answer("unknown").unwrap_err(), @r#"
+        error: tensorflow-cpu 2.21.0 is not of `tensorflow.revision`: its GIT_VERSION is `unknown`, which names no revision
+        hint: pin the revision of that release in workspace.toml, or another version
+        "#);
     }
 
     #[test]

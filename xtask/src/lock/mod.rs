@@ -132,6 +132,16 @@ pub enum RootKind {
     Runtime,
 }
 
+impl RootKind {
+    /// As the lock and people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            RootKind::Builder => "builder",
+            RootKind::Runtime => "runtime",
+        }
+    }
+}
+
 /// One wheel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -189,3 +199,6 @@ impl Lock {
         self.wheels.iter().find(|wheel| wheel.name == self.tensorflow.package)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,12 +21,13 @@ pub struct Move {
 /// `+ package sed 4.9-1`, `- wheel six 1.17.0`, `~ package libc6 2.36-9 -> 2.36-10`.
 impl fmt::Display for Move {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = &self.what;
-        match (&self.from, &self.to) {
-            (None, to) => write!(f, "+ {what} {}", to.as_deref().unwrap_or_default()),
-            (Some(from), None) => write!(f, "- {what} {from}"),
-            (Some(from), Some(to)) => write!(f, "~ {what} {from} -> {to}"),
-        }
+        let (sign, old, new) = match (&self.from, &self.to) {
+            (None, to) => ('+', None, to.as_ref()),
+            (from, None) => ('-', from.as_ref(), None),
+            (from, to) => ('~', from.as_ref(), to.as_ref()),
+        };
+        let versions: Vec<&str> = [old, new].into_iter().flatten().map(String::as_str).collect();
+        write!(f, "{}", format!("{sign} {} {}", self.what, versions.join(" -> ")).trim_end())
     }
 }
 
@@ -42,19 +43,19 @@ pub fn moves(old: Option<&Lock>, new: &Lock) -> Vec<Move> {
     moves
 }
 
-/// Something that a lock says: in short, and to the last bit.
+/// Something that a lock says: its version, and what else must not move unseen.
 #[derive(PartialEq, Eq)]
 struct Fact {
-    short: String,
-    exact: String,
+    version: String,
+    rest: String,
 }
 
 impl Move {
     fn of(what: &str, from: Option<&Fact>, to: Option<&Fact>) -> Move {
-        // The same version with other bytes is what nobody would see in a version number.
-        let same = from.zip(to).is_some_and(|(from, to)| from.short == to.short);
+        // Other bytes under the same version are what nobody would see in a version.
+        let same = from.zip(to).is_some_and(|(from, to)| from.version == to.version);
         let shown = |fact: &Fact| {
-            if same { format!("{} {}", fact.short, fact.exact) } else { fact.short.clone() }
+            if same { format!("{} ({})", fact.version, fact.rest) } else { fact.version.clone() }
         };
         Move { what: what.to_owned(), from: from.map(shown), to: to.map(shown) }
     }
@@ -62,25 +63,31 @@ impl Move {
 
 fn facts(lock: &Lock) -> BTreeMap<String, Fact> {
     let mut facts = BTreeMap::new();
-    let mut fact = |what: String, short: &str, exact: String| {
-        facts.insert(what, Fact { short: short.to_owned(), exact });
+    let mut fact = |what: String, version: &str, rest: String| {
+        facts.insert(what, Fact { version: version.to_owned(), rest });
     };
     for (key, value) in &lock.pins {
         match value.contains('\n') {
-            true => {
-                value.lines().for_each(|item| fact(format!("pin {key} {item}"), "", String::new()))
-            }
+            // A list moves item by item.
+            true => value.lines().for_each(|item| {
+                fact(format!("pin {key}: {item}"), "", String::new());
+            }),
             false => fact(format!("pin {key}"), value, String::new()),
         }
     }
     for package in &lock.packages {
-        let exact = format!("{:?} {} {}", package.roots, package.path, package.sha256);
-        fact(format!("package {}", package.name), &package.version, exact);
+        let roots: Vec<&str> = package.roots.iter().map(|root| root.name()).collect();
+        let (roots, path, digest) = (roots.join(" and "), &package.path, &package.sha256);
+        let rest = format!("{roots}, {path}, sha256 {digest}");
+        fact(format!("package {}", package.name), &package.version, rest);
     }
     for wheel in &lock.wheels {
-        let exact = format!("{} {}", wheel.file, wheel.sha256);
-        fact(format!("wheel {}", wheel.name), &wheel.version, exact);
+        let rest = format!("{}, sha256 {}", wheel.file, wheel.sha256);
+        fact(format!("wheel {}", wheel.name), &wheel.version, rest);
     }
     fact("tensorflow git-version".to_owned(), &lock.tensorflow.git_version, String::new());
+    if let Some(binary) = &lock.bazel.binary {
+        fact("bazel binary".to_owned(), &binary.url, format!("sha256 {}", binary.sha256));
+    }
     facts
 }

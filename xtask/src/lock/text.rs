@@ -7,7 +7,6 @@
 //! …
 //! ```
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -24,18 +23,14 @@ const SEAL: &str = "# sha256 of all below: ";
 
 /// The text of `lock`.
 pub fn render(lock: &Lock) -> String {
-    let body = body(lock);
-    let mut text = String::with_capacity(body.len() + 200);
-    text.push_str(HEADER);
-    let _infallible = writeln!(text, "{SEAL}{}", Sha256::of(body.as_bytes()));
-    text.push_str(&body);
-    text
+    // Nothing in the types is beyond TOML: strings, lists of them, and numbers of which the
+    // greatest are sizes.
+    sealed(&toml::to_string(lock).unwrap_or_default())
 }
 
-/// All but the header.
-fn body(lock: &Lock) -> String {
-    // The types hold nothing that TOML cannot say: text, numbers, lists of them.
-    toml::to_string(lock).unwrap_or_default()
+/// `body` under its header.
+pub(super) fn sealed(body: &str) -> String {
+    format!("{HEADER}{SEAL}{}\n{body}", Sha256::of(body.as_bytes()))
 }
 
 /// Parses and checks the text of a lock.
@@ -112,9 +107,10 @@ fn unedited(text: &str) -> Result<()> {
         "workspace.lock was edited by hand: its second line expects sha256 {seal} of all below, \
          found {found}"
     );
-    Err(Error::new(Kind::Lock, message)
-        .hint("undo it with `git checkout workspace.lock`, change workspace.toml instead, and")
-        .hint(UPDATE))
+    Err(Error::new(Kind::Lock, message).hint(
+        "`git diff workspace.lock` shows the edit; undo it, change workspace.toml and run \
+         `cargo xtask update`",
+    ))
 }
 
 fn damaged(text: &str, cause: &toml::de::Error) -> Error {

@@ -152,18 +152,22 @@ pub fn parse(text: &str) -> Result<Pins, Vec<Problem>> {
     }
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(errors.iter().map(syntax).collect());
+        return Err(in_order(errors.iter().map(syntax).collect()));
     }
     let problems = read::Problems::default();
     let mut table = Table::document(&document, &problems);
     let pins = workspace(&mut table);
     table.finish();
-    let mut problems = problems.into_inner();
-    problems.sort_by_key(|problem| problem.span.start);
     match pins {
-        Some(pins) if problems.is_empty() => Ok(pins),
-        _ => Err(problems),
+        Some(pins) if problems.borrow().is_empty() => Ok(pins),
+        _ => Err(in_order(problems.into_inner())),
     }
+}
+
+/// As a person reads the file.
+fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| problem.span.start);
+    problems
 }
 
 fn workspace(table: &mut Table<'_>) -> Option<Pins> {
@@ -217,7 +221,7 @@ fn bazel(table: &mut Table<'_>) -> Option<Bazel> {
         }
         (both, _) => {
             let found = if both { "both are here" } else { "neither is here" };
-            table.wrong("[bazel] needs either `package` or `url` and `sha256`", found);
+            table.wrong("package", "[bazel] needs either `package` or `url` and `sha256`", found);
             None
         }
     };
@@ -231,7 +235,13 @@ fn tensorflow(table: &mut Table<'_>) -> Option<TensorFlow> {
 }
 
 fn root(table: &mut Table<'_>) -> Option<Root> {
-    Some(Root { packages: table.texts("packages"), omit: table.texts("omit") })
+    let packages: Vec<DebianRequest> = table.texts("packages");
+    let omit: Vec<DebianName> = table.texts("omit");
+    for request in packages.iter().filter(|request| omit.contains(&request.name)) {
+        let name = &request.name;
+        table.wrong("omit", &format!("`{name}` is asked for and omitted"), "take it from one list");
+    }
+    Some(Root { packages, omit })
 }
 
 fn known_schema(schema: u64) -> Result<(), String> {
@@ -269,8 +279,7 @@ fn not_utf8(file: &str, bytes: &[u8], cause: std::str::Utf8Error) -> Error {
 }
 
 impl Pins {
-    /// All that the lock is a function of, flat: `tensorflow.version` to its text, a list
-    /// sorted, one item a line. Mirrors are not among it: bytes are the same on each.
+    /// All pins, flat: `tensorflow.version` to its text, a list sorted, one item a line.
     pub fn flat(&self) -> BTreeMap<String, String> {
         let mut flat = BTreeMap::new();
         let mut pin = |key: &str, value: String| {
@@ -281,6 +290,7 @@ impl Pins {
         pin("platform", self.platform.to_string());
         pin("epoch", self.epoch.to_string());
         pin("debian.suite", self.debian.suite.to_string());
+        pin("debian.mirror", optional(self.debian.mirror.as_ref()));
         pin("bazel.version", self.bazel.version.to_string());
         pin("bazel.answer", self.bazel.answer.to_string());
         match &self.bazel.source {
@@ -295,6 +305,7 @@ impl Pins {
         pin("tensorflow.revision", self.tensorflow.revision.to_string());
         pin("tensorflow.lane", self.tensorflow.lane.to_string());
         pin("python.version", self.python.version.to_string());
+        pin("python.index", optional(self.python.index.as_ref()));
         pin("python.requirements", lines(&self.python.requirements));
         pin("compiler.package", self.compiler.package.to_string());
         pin("compiler.version", self.compiler.version.to_string());
@@ -306,17 +317,11 @@ impl Pins {
         pin("ops.version", self.ops.version.to_string());
         flat
     }
+}
 
-    /// What apt is asked for the builder root: its packages, the compiler, and Bazel when it
-    /// is a package.
-    pub fn builder_requests(&self) -> Vec<DebianRequest> {
-        let bazel = match &self.bazel.source {
-            BazelSource::Package(package) => Some(package),
-            BazelSource::Binary { .. } => None,
-        };
-        let named = self.builder.packages.iter().chain([&self.compiler.package]).chain(bazel);
-        named.cloned().collect()
-    }
+/// Empty when there is none.
+fn optional(text: Option<&impl ToString>) -> String {
+    text.map(ToString::to_string).unwrap_or_default()
 }
 
 /// One item a line, sorted: adding one is one line of a diff.

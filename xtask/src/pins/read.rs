@@ -66,7 +66,7 @@ impl<'d> Table<'d> {
             return Vec::new();
         };
         let (Some(items), _) = array else {
-            let wrong = expected("an array of text", array.1.get_ref());
+            let wrong = expected("an array of strings", array.1.get_ref());
             self.problem(format!("`{}` is of another type", self.path(key)), wrong, array.1.span());
             return Vec::new();
         };
@@ -124,9 +124,10 @@ impl<'d> Table<'d> {
         self.entry(key).is_some()
     }
 
-    /// Notes a problem of the whole table.
-    pub fn wrong(&self, title: &str, label: &str) {
-        self.problem(title.to_owned(), label.to_owned(), self.span.clone());
+    /// Notes a problem of the key, or of the table where the key is not there.
+    pub fn wrong(&self, key: &str, title: &str, label: &str) {
+        let span = self.entries.get(key).map_or(self.span.clone(), Spanned::span);
+        self.problem(title.to_owned(), label.to_owned(), span);
     }
 
     fn entry(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
@@ -150,7 +151,7 @@ impl<'d> Table<'d> {
         key: &str,
         value: &Spanned<DeValue<'_>>,
     ) -> Option<T> {
-        let text = value.get_ref().as_str().ok_or_else(|| expected("text", value.get_ref()));
+        let text = value.get_ref().as_str().ok_or_else(|| expected("a string", value.get_ref()));
         self.noted(key, value.span(), text.and_then(str::parse))
     }
 

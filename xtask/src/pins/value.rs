@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::problem::masked;
+
 /// Text that has passed a check; the check is the type's meaning.
 macro_rules! checked_text {
     ($($(#[$doc:meta])* $name:ident: $expected:literal, $check:expr;)*) => {$(
@@ -137,10 +139,10 @@ impl fmt::Display for Lane {
     }
 }
 
-/// `text` in back quotes, without control characters and not too long for a message.
+/// `text` in back quotes, without passwords, control characters and not too long for a message.
 pub(super) fn shown(text: &str) -> String {
     const MOST: usize = 60;
-    let mut line: String = text.escape_debug().take(MOST).collect();
+    let mut line: String = masked(text).escape_debug().take(MOST).collect();
     if text.chars().count() > MOST {
         line.push('…');
     }
