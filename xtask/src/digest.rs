@@ -16,6 +16,9 @@ use crate::error::{IoContext as _, Result};
 #[serde(try_from = "String", into = "String")]
 pub struct Sha256([u8; 32]);
 
+/// The alphabet of RFC 4648, section 5.
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 impl Sha256 {
     /// Digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
@@ -54,6 +57,45 @@ impl Sha256 {
     /// The digest whose raw bytes these are.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Sha256(bytes)
+    }
+
+    /// As a wheel's RECORD has it: base64url without padding (RFC 4648, section 5).
+    pub fn base64(&self) -> String {
+        let mut text = String::with_capacity(43);
+        for chunk in self.0.chunks(3) {
+            let word = chunk.iter().fold(0u32, |word, byte| (word << 8) | u32::from(*byte))
+                << (8 * (3 - chunk.len()));
+            for at in 0..=chunk.len() {
+                text.push(char::from(BASE64[(word >> (18 - 6 * at)) as usize & 63]));
+            }
+        }
+        text
+    }
+
+    /// Reads what [`Sha256::base64`] wrote; `None` for any other text.
+    pub fn from_base64(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let mut bits = (0u32, 0);
+        let mut at = 0;
+        for letter in text.bytes() {
+            let value = match letter {
+                b'A'..=b'Z' => letter - b'A',
+                b'a'..=b'z' => letter - b'a' + 26,
+                b'0'..=b'9' => letter - b'0' + 52,
+                b'-' => 62,
+                b'_' => 63,
+                _ => return None,
+            };
+            bits = ((bits.0 << 6) | u32::from(value), bits.1 + 6);
+            if bits.1 >= 8 {
+                bits.1 -= 8;
+                *bytes.get_mut(at)? = (bits.0 >> bits.1) as u8;
+                bits.0 &= (1 << bits.1) - 1;
+                at += 1;
+            }
+        }
+        let digest = Sha256(bytes);
+        (digest.base64() == text).then_some(digest)
     }
 
     /// The raw 32 bytes.
@@ -173,6 +215,21 @@ mod tests {
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert!(digest.to_string().to_uppercase().parse::<Sha256>().is_err());
         assert!("abc".parse::<Sha256>().is_err());
+    }
+
+    #[test]
+    fn base64_is_that_of_the_rfc_and_has_one_spelling() {
+        let empty = Sha256::of(b"");
+        assert_eq!(empty.base64(), "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
+        for n in 0..=255 {
+            let digest = Sha256::of(&[n]);
+            assert_eq!(Sha256::from_base64(&digest.base64()), Some(digest));
+        }
+        for other in ["", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFV", "47DEQpj8HBSa+/TImW"] {
+            assert_eq!(Sha256::from_base64(other), None, "{other}");
+        }
+        assert_eq!(Sha256::from_base64(&(empty.base64() + "A")), None);
+        assert_eq!(Sha256::from_base64(&(empty.base64() + "=")), None);
     }
 
     #[test]
