@@ -15,6 +15,7 @@ pub mod merged;
 pub mod packages;
 pub mod path;
 pub mod runtime;
+pub mod site;
 pub mod tar;
 pub mod tensorflow;
 pub mod tree;

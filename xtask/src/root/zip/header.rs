@@ -74,11 +74,28 @@ impl<'a> Central<'a> {
 /// Bytes of a local header before its name.
 pub(super) const LOCAL: usize = 30;
 
-/// Reads a local header that has `name`; `rest` is how long name and extra fields are.
+/// Reads a local header: what it says, and its name. Its zip64 field has both sizes even
+/// where the header has them too; then they must be the same.
 pub(super) fn local(bytes: &[u8]) -> Result<(Common, &[u8]), String> {
     let (mut common, name, extra) = local_head(bytes).ok_or(CUT)?;
-    widen(extra, [&mut common.size, &mut common.packed, &mut 0])?;
-    Ok((common, name))
+    let mut wide = common;
+    match zip64(extra)? {
+        None => {}
+        Some(sizes) => {
+            let mut fields = Fields(sizes);
+            let both = fields.u64().zip(fields.u64()).filter(|_| fields.0.is_empty());
+            (wide.size, wide.packed) = both.ok_or("its zip64 field has not two sizes")?;
+        }
+    }
+    for (short, long) in [(&mut common.size, wide.size), (&mut common.packed, wide.packed)] {
+        if *short == u64::from(u32::MAX) {
+            *short = long;
+        }
+    }
+    match common == wide {
+        true => Ok((common, name)),
+        false => Err("its zip64 field says other sizes".to_owned()),
+    }
 }
 
 fn local_head(bytes: &[u8]) -> Option<(Common, &[u8], &[u8])> {

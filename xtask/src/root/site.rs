@@ -1,0 +1,149 @@
+//! Site-packages: all locked wheels in one folder.
+
+use std::path::{Path, PathBuf};
+
+use crate::digest::{Key, Sha256};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt;
+use crate::lock::{self, Lock};
+use crate::progress::{Progress, Unit};
+use crate::store::{Manifest, Node, Store};
+
+use super::merged::Merged;
+use super::tree::{Entries, Hand, Tree};
+use super::wheel::{Content, Installed, Wheel};
+use super::work::spread;
+
+/// Files from this size on are jobs of their own.
+const LARGE: u64 = 1 << 20;
+/// Most files and bytes of a job of small ones.
+const FILES: usize = 256;
+const BYTES: u64 = 8 << 20;
+
+/// The site-packages of all wheels of `lock`, from the store, or made now. What `pip
+/// install --target` makes, without byte code: programs are in `bin/`.
+pub fn ensure(lock: &Lock, store: &Store) -> Result<PathBuf> {
+    store.tree("site", &key(lock), |place| {
+        let wheels = spread(&lock.wheels, |wheel| open(wheel, store))?;
+        install(&wheels, place, lock.epoch)
+    })
+}
+
+/// The digest of all that goes in.
+fn key(lock: &Lock) -> Sha256 {
+    let key = Key::new("site 1").field("epoch", lock.epoch.to_le_bytes());
+    let wheels = lock.wheels.iter();
+    wheels
+        .fold(key, |key, w| key.field("wheel", &w.file).field("sha256", w.sha256.bytes()))
+        .finish()
+}
+
+fn open(locked: &lock::Wheel, store: &Store) -> Result<Wheel> {
+    let wheel = Wheel::open(&store.verified(&locked.sha256, &locked.file)?, &locked.file)?;
+    if wheel.file_name().is(&locked.name, &locked.version) {
+        return Ok(wheel);
+    }
+    let lock::Wheel { name, version, file, .. } = locked;
+    let message = format!("workspace.lock: `{file}` is no wheel of {name} {version}");
+    Err(Error::new(Kind::Lock, message).hint("run `cargo xtask update`"))
+}
+
+/// Installs `wheels` together into the empty folder `place`; every time in it is `epoch`.
+/// What will be there is known from RECORD, and whether the wheels agree, before the first
+/// byte is written.
+pub fn install(wheels: &[Wheel], place: &Path, epoch: u64) -> Result<Manifest> {
+    let plans = wheels.iter().map(Wheel::installed).collect::<Result<Vec<_>>>()?;
+    let mut merged = Merged::default();
+    for (wheel, files) in wheels.iter().zip(&plans) {
+        let entries = files.iter().map(|file| (file.path.clone(), file.entry()));
+        merged.add(wheel.name(), entries.collect::<Entries>())?;
+    }
+    let entries = merged.finish()?;
+    let tree = Tree::at(place, epoch)?;
+    let jobs = jobs(wheels, &plans);
+    let total = jobs.iter().map(Job::bytes).sum();
+    let progress =
+        Progress::new(format!("unpacking {} wheels", wheels.len()), Unit::Bytes, Some(total));
+    spread(&jobs, |job| {
+        let mut hand = tree.hand();
+        job.files.iter().try_for_each(|file| write(job.wheel, file, &mut hand, &progress))
+    })?;
+    tree.finish(entries)
+}
+
+/// Files of one wheel that are written one after the other.
+struct Job<'a> {
+    wheel: &'a Wheel,
+    files: &'a [Installed],
+}
+
+impl Job<'_> {
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+}
+
+/// All files, the most work first: one library is half of all bytes.
+fn jobs<'a>(wheels: &'a [Wheel], plans: &'a [Vec<Installed>]) -> Vec<Job<'a>> {
+    let mut jobs = Vec::new();
+    for (wheel, files) in wheels.iter().zip(plans) {
+        let (mut start, mut bytes) = (0, 0);
+        for (at, file) in files.iter().enumerate() {
+            if at > start
+                && (at - start >= FILES || bytes + file.size > BYTES || file.size >= LARGE)
+            {
+                jobs.push(Job { wheel, files: &files[start..at] });
+                (start, bytes) = (at, 0);
+            }
+            bytes += file.size;
+        }
+        jobs.push(Job { wheel, files: &files[start..] });
+    }
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.bytes()));
+    jobs
+}
+
+fn write(wheel: &Wheel, file: &Installed, hand: &mut Hand<'_>, progress: &Progress) -> Result<()> {
+    let member = match &file.content {
+        Content::Made(bytes) => return hand.whole_file(&file.path, file.mode, bytes).map(drop),
+        Content::Member(at) => &wheel.entries()[*at],
+    };
+    let mut writing = hand.file(&file.path, file.mode)?;
+    wheel.copy(member, |piece| {
+        progress.add(piece.len() as u64);
+        interrupt::check()?;
+        writing.write(piece)
+    })?;
+    match writing.finish()?.node {
+        Node::File { digest, .. } if digest != file.digest => {
+            Err(wheel.differs(member, &file.digest, &digest))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_wheels_become_what_pip_installs() {
+        let Some(folder) = std::env::var_os("LOCKSTEP_TEST_WHEELS").map(PathBuf::from) else {
+            println!("skipped: LOCKSTEP_TEST_WHEELS names no folder of wheels");
+            return;
+        };
+        let mut files: Vec<_> =
+            folder.read_dir().unwrap().map(|item| item.unwrap().path()).collect();
+        files.sort();
+        let open = |path: &PathBuf| {
+            Sha256::of_file(path).unwrap();
+            Wheel::open(path, &path.file_name().unwrap().to_string_lossy())
+        };
+        let wheels = spread(&files, open).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let start = std::time::Instant::now();
+        let manifest = install(&wheels, place.path(), 1_700_000_000).unwrap();
+        println!("{:?}: {} entries, {} bytes", start.elapsed(), manifest.len(), manifest.bytes());
+        assert_eq!(Manifest::of_tree(place.path()).unwrap(), manifest);
+    }
+}
