@@ -12,6 +12,7 @@
 mod checkout;
 mod identity;
 mod names;
+mod undeclared;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,7 @@ use checkout::Checkout;
 
 pub use identity::git_version;
 pub use names::{op_names, ops_of};
+pub use undeclared::check_includes;
 
 /// The framework library in the wheel; ops link it and nothing else of TensorFlow.
 const LIBRARY: &str = "tensorflow/libtensorflow_framework.so.2";

@@ -20,9 +20,7 @@ impl FileName {
             part.starts_with(|first: char| first.is_ascii_alphanumeric()) && part.bytes().all(known)
         };
         match parts[..] {
-            [distribution, version, .., _, _, _]
-                if parts.len() <= 6 && parts.iter().all(|part| plain(part)) =>
-            {
+            [distribution, version, .., _, _, _] if parts.len() <= 6 && parts.iter().all(plain) => {
                 let own = |part: &str| part.to_owned();
                 Ok(FileName { distribution: own(distribution), version: own(version) })
             }
