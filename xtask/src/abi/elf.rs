@@ -14,6 +14,8 @@ use object::read::elf::{
     SymbolTable, Version, VersionTable,
 };
 
+use super::isa::Needs;
+
 pub(super) type Header = elf::FileHeader64<LE>;
 
 /// A shared library of x86-64, read but not judged.
@@ -49,6 +51,8 @@ pub struct Elf<'data> {
     pub sections: Vec<Section<'data>>,
     /// Functions with their addresses, of `.symtab` or else `.dynsym`, sorted.
     pub functions: Vec<Function<'data>>,
+    /// What its instructions need of the processor.
+    pub needs: Needs,
 }
 
 /// A symbol that must come from elsewhere.
@@ -94,6 +98,8 @@ pub struct Section<'data> {
 pub struct Function<'data> {
     /// Address of its first instruction.
     pub address: u64,
+    /// Bytes; 0 when nobody said.
+    pub size: u64,
     /// Mangled.
     pub name: &'data str,
 }
@@ -154,6 +160,7 @@ impl<'data> Elf<'data> {
         found.read_symbols(&symbols, &versions)?;
         found.read_versions(&sections)?;
         found.read_functions(&sections, &symbols)?;
+        found.needs = Needs::of(&found);
         Ok(found)
     }
 
@@ -161,7 +168,8 @@ impl<'data> Elf<'data> {
     pub fn function_at(&self, address: u64) -> Option<(&'data str, u64)> {
         let after = self.functions.partition_point(|function| function.address <= address);
         let function = self.functions.get(after.checked_sub(1)?)?;
-        Some((function.name, address - function.address))
+        let offset = address - function.address;
+        (function.size == 0 || offset < function.size).then_some((function.name, offset))
     }
 
     /// The section whose bytes in the file hold `offset`.
@@ -288,7 +296,8 @@ impl<'data> Elf<'data> {
             let is_code = matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_GNU_IFUNC);
             if is_code && !symbol.is_undefined(LE) {
                 let name = text(table.symbol_name(LE, symbol)?)?;
-                self.functions.push(Function { address: symbol.st_value(LE), name });
+                let (address, size) = (symbol.st_value(LE), symbol.st_size(LE));
+                self.functions.push(Function { address, size, name });
             }
         }
         self.functions.sort_unstable();

@@ -29,14 +29,14 @@ pub struct Facts {
     pub floors: BTreeMap<String, String>,
     /// absl's inline namespace in the op's symbols: `lts_20250814`.
     pub absl_lts: Option<String>,
-    /// The x86-64 level that its instructions need.
+    /// The x86-64 level that its instructions need: `x86-64-v3`.
     pub isa: String,
     /// What the compilers wrote into `.comment`.
     pub compilers: Vec<String>,
 }
 
 impl Facts {
-    pub(super) fn of(package: &str, file: &str, elf: &Elf<'_>, isa: String) -> Self {
+    pub(super) fn of(package: &str, file: &str, elf: &Elf<'_>) -> Self {
         Facts {
             package: package.to_owned(),
             file: file.to_owned(),
@@ -46,7 +46,7 @@ impl Facts {
             runpath: elf.runpath.unwrap_or_default().to_owned(),
             floors: floors(elf),
             absl_lts: absl_tag_of(elf).map(str::to_owned),
-            isa,
+            isa: elf.needs.to_string(),
             compilers: elf.compilers.iter().map(ToString::to_string).collect(),
         }
     }

@@ -10,13 +10,14 @@ use crate::error::{IoContext as _, Result};
 pub mod elf;
 mod facts;
 mod finding;
-mod isa;
+pub mod isa;
 mod opdef;
 mod policy;
 mod provider;
 mod rules;
 mod surface;
 mod symbol;
+pub mod x86;
 
 pub use facts::Facts;
 pub use finding::{Finding, Rule};
@@ -61,7 +62,7 @@ pub fn gate_by(
             Err(damage) => findings.push(named(finding::damaged(&damage))),
             Ok(elf) => {
                 findings.extend(rules::check(&elf, &providers, policy).into_iter().map(named));
-                facts.push(Facts::of(&op.package, &file, &elf, Level::default().to_string()));
+                facts.push(Facts::of(&op.package, &file, &elf));
             }
         }
     }

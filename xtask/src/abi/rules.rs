@@ -14,7 +14,7 @@ mod symbols;
 type Check = fn(&Elf<'_>, &Providers<'_>, &Policy) -> Vec<Finding>;
 
 /// Every rule, in the order in which a person would look.
-const RULES: [Check; 10] = [
+const RULES: [Check; 11] = [
     linking::needed,
     linking::runpath,
     symbols::absl,
@@ -22,6 +22,7 @@ const RULES: [Check; 10] = [
     symbols::versions,
     symbols::copies,
     symbols::protobuf,
+    contents::isa,
     contents::paths,
     contents::build_id,
     linking::hardening,

@@ -1,9 +1,10 @@
-//! What lies in the bytes: host paths, the build id.
+//! What lies in the bytes: host paths, instructions, the build id.
 
 use crate::abi::elf::Elf;
 use crate::abi::finding::{Finding, Rule};
 use crate::abi::policy::Policy;
 use crate::abi::provider::Providers;
+use crate::abi::symbol::demangled;
 
 /// At most so many paths are shown; the rest is counted.
 const SHOWN: usize = 3;
@@ -50,6 +51,29 @@ fn host_paths<'data>(bytes: &'data [u8], starts: &[String]) -> Vec<(u64, &'data 
         found.push((at as u64, std::str::from_utf8(&rest[..length]).unwrap_or_default()));
     }
     found
+}
+
+/// The op runs on the lowest processor of the cluster.
+pub(super) fn isa(elf: &Elf<'_>, _: &Providers<'_>, policy: &Policy) -> Vec<Finding> {
+    let beyond = elf.needs.beyond(policy.level);
+    if beyond.is_empty() {
+        return Vec::new();
+    }
+    let shown = beyond.iter().map(|(feature, address)| match elf.function_at(*address) {
+        Some((name, offset)) => {
+            format!("{} in `{}` at +0x{offset:x}", feature.name, demangled(name))
+        }
+        None => format!("{} at 0x{address:x}", feature.name),
+    });
+    vec![Finding {
+        rule: Rule::Isa,
+        what: "older machines of the cluster end it with `Illegal instruction`".to_owned(),
+        expected: format!("instructions of {}", policy.level),
+        found: format!("those of {}: {}", elf.needs, shown.collect::<Vec<_>>().join(", ")),
+        hint: "remove `-march=native`, `-mavx2` and the like from copts; for faster processors \
+               write `__attribute__((target_clones(\"avx2\", \"default\")))` before the function"
+            .to_owned(),
+    }]
 }
 
 /// The build id is absent or a function of the contents.
