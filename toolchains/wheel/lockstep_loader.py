@@ -81,5 +81,6 @@ def _load(name, path):
 
 
 def _functions(module):
+  """The functions of ops; a module has others too, which it imports."""
   return [name for name, value in vars(module).items()
-          if inspect.isfunction(value) and not name.startswith("_")]
+          if inspect.isfunction(value) and value.__module__ == module.__name__]

@@ -1,10 +1,11 @@
 // CPU kernel of RowAdagrad.
-#include <algorithm>
+#include <array>
 #include <cmath>
-#include <utility>
+#include <numeric>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "embedding_ops/kernels/variable.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/register_types.h"
@@ -36,25 +37,52 @@ absl::Status CheckShape(const Tensor& tensor, const char* name, const char* rule
                    ", got ", tensor.shape().DebugString()));
 }
 
-// The positions of `indices`, sorted by row and, within a row, by position; and
-// where each distinct row begins in them.
-struct Groups {
-  std::vector<std::pair<int64_t, int64_t>> row_and_position;
-  std::vector<int64_t> begins;
+// A row of the table, and a position in the gradient that is for it.
+struct Part {
+  int64_t row;
+  int64_t position;
+};
 
+// All parts, sorted by row and, within a row, by position; and where each
+// distinct row begins in them.
+class Groups {
+ public:
   template <typename Indices>
-  explicit Groups(const Indices& indices) : row_and_position(indices.size()) {
-    for (int64_t i = 0; i < indices.size(); ++i) row_and_position[i] = {indices(i), i};
-    std::sort(row_and_position.begin(), row_and_position.end());
+  Groups(const Indices& indices, int64_t rows) : parts_(indices.size()) {
+    for (int64_t i = 0; i < indices.size(); ++i) parts_[i] = {indices(i), i};
+    Sort(rows);
     for (int64_t i = 0; i < indices.size(); ++i) {
-      if (i == 0 || row_and_position[i].first != row_and_position[i - 1].first) {
-        begins.push_back(i);
-      }
+      if (i == 0 || parts_[i].row != parts_[i - 1].row) begins_.push_back(i);
     }
-    begins.push_back(indices.size());
+    begins_.push_back(indices.size());
   }
 
-  int64_t size() const { return begins.size() - 1; }
+  int64_t size() const { return begins_.size() - 1; }
+  absl::Span<const Part> operator[](int64_t group) const {
+    return absl::MakeSpan(parts_).subspan(begins_[group],
+                                          begins_[group + 1] - begins_[group]);
+  }
+
+ private:
+  // By eleven bits of the row at a time, the lowest first: a stable sort in as
+  // many passes as the table's size needs, three for four billion rows.
+  void Sort(int64_t rows) {
+    constexpr int kBits = 11;
+    std::vector<Part> sorted(parts_.size());
+    for (int shift = 0; shift < 63 && (rows - 1) >> shift > 0; shift += kBits) {
+      const auto digit = [shift](const Part& part) {
+        return part.row >> shift & ((1 << kBits) - 1);
+      };
+      std::array<int64_t, (1 << kBits) + 1> begin = {};
+      for (const Part& part : parts_) ++begin[digit(part) + 1];
+      std::partial_sum(begin.begin(), begin.end(), begin.begin());
+      for (const Part& part : parts_) sorted[begin[digit(part)]++] = part;
+      parts_.swap(sorted);
+    }
+  }
+
+  std::vector<Part> parts_;
+  std::vector<int64_t> begins_;
 };
 
 // `T` is the table's type, `A` that of the accumulator and of all arithmetic.
@@ -109,14 +137,14 @@ class RowAdagradOp : public OpKernel {
   // Each distinct row is one thread's alone, and its sums go by position: the
   // result does not depend on how the rows are shared out.
   static void Update(OpKernelContext* ctx, Tensor* table, Tensor* accumulator) {
-    const Groups groups(ctx->input(kIndices).vec<Tindices>());
+    const Groups groups(ctx->input(kIndices).vec<Tindices>(), table->dim_size(0));
     const int64_t width = table->dim_size(1);
     if (groups.size() == 0 || width == 0) return;
     const auto update = [&](int64_t begin, int64_t end) {
       Row sum(width);
       for (int64_t group = begin; group < end; ++group) {
-        Sum(ctx->input(kGrad), groups, group, &sum);
-        const int64_t row = groups.row_and_position[groups.begins[group]].first;
+        Sum(ctx->input(kGrad), groups[group], &sum);
+        const int64_t row = groups[group].front().row;
         Step(ctx, sum, table->flat<T>().data() + row * width,
              &accumulator->vec<A>()(row));
       }
@@ -127,18 +155,15 @@ class RowAdagradOp : public OpKernel {
                       kCyclesPerElement * width * rows_per_group, update);
   }
 
-  static void Sum(const Tensor& grad, const Groups& groups, int64_t group, Row* sum) {
-    const int64_t width = sum->size();
+  static void Sum(const Tensor& grad, absl::Span<const Part> parts, Row* sum) {
     const T* const data = grad.flat<T>().data();
-    const auto row = [&](int64_t i) {
-      const int64_t position = groups.row_and_position[i].second;
+    const auto row = [&](const Part& part) {
       return Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>>(
-                 data + position * width, width)
+                 data + part.position * sum->size(), sum->size())
           .template cast<A>();
     };
-    const int64_t begin = groups.begins[group], end = groups.begins[group + 1];
-    *sum = row(begin);
-    for (int64_t i = begin + 1; i < end; ++i) *sum += row(i);
+    *sum = row(parts.front());
+    for (const Part& part : parts.subspan(1)) *sum += row(part);
   }
 
   // `sum` is a buffer of its own, aligned the same for each row: so is the order

@@ -36,7 +36,7 @@ class RowAdagradTest(unittest.TestCase):
   def test_equals_numpy(self):
     for dtype, state, tolerance in TYPES:
       for index_dtype in (np.int32, np.int64):
-        for rows, width, n in ((5, 1, 40), (50, 3, 20), (200, 64, 1000), (7, 4, 0)):
+        for rows, width, n in ((5, 1, 40), (50, 3, 20), (200, 64, 1000), (5000, 2, 3000), (7, 4, 0)):
           with self.subTest(dtype=dtype, index=index_dtype, rows=rows, n=n):
             table, accumulator, grad, indices = _case(rows, width, n, dtype)
             expected = _reference(table.numpy(), accumulator.numpy(), 0.1, 1e-3, grad, indices)
@@ -151,21 +151,23 @@ class RowAdagradTest(unittest.TestCase):
   def test_concurrent_updates_are_all_counted(self):
     # A step of constant size, so that a lost or torn update is seen: with the
     # accumulator's start far above what is added, each update subtracts 1.
-    table = tf.Variable(tf.zeros([3, 1000], tf.float64))
+    table = tf.Variable(tf.zeros([3, 20000], tf.float64))
     accumulator = tf.Variable(tf.fill([3], tf.constant(1e30, tf.float64)))
-    grad, indices = np.ones((3, 1000)), [0, 1, 2]
+    grad, indices = tf.ones([3, 20000], tf.float64), tf.constant([0, 1, 2])
 
     @tf.function
     def steps():
-      for _ in tf.range(200):
+      for _ in tf.range(500):
         embedding_ops.row_adagrad(table, accumulator, 1e15, 0.0, grad, indices)
     steps.get_concrete_function()
-    threads = [threading.Thread(target=steps) for _ in range(4)]
+    together = threading.Barrier(4)
+    threads = [threading.Thread(target=lambda: (together.wait(), steps()))
+               for _ in range(4)]
     for thread in threads:
       thread.start()
     for thread in threads:
       thread.join()
-    np.testing.assert_allclose(table.numpy(), np.full((3, 1000), -800.0), rtol=1e-9)
+    np.testing.assert_allclose(table.numpy(), np.full((3, 20000), -2000.0), rtol=1e-9)
 
 
 class OptimizerTest(unittest.TestCase):
