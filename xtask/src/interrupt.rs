@@ -6,7 +6,7 @@
 //! wherever they hit (design, invariant 8). Children start with nothing blocked: the
 //! standard library resets their mask.
 
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
@@ -18,6 +18,9 @@ const GRACE: Duration = Duration::from_millis(1500);
 
 /// The signal that came, 0 for none.
 static CAME: AtomicI32 = AtomicI32::new(0);
+
+/// Whether SIGINT is somebody else's ([`leave_to_child`]).
+static LEFT: AtomicBool = AtomicBool::new(false);
 
 /// Starts listening. Call it in `main` before any other thread is started.
 pub fn install() {
@@ -31,6 +34,9 @@ pub fn install() {
     }
     std::thread::spawn(move || {
         while let Ok(signal) = awaited.wait() {
+            if signal == Signal::SIGINT && LEFT.load(Ordering::Relaxed) {
+                continue;
+            }
             if CAME.swap(signal as i32, Ordering::Relaxed) != 0 {
                 std::process::exit(128 + signal as i32);
             }
@@ -40,6 +46,20 @@ pub fn install() {
             });
         }
     });
+}
+
+/// While the guard lives, SIGINT is the business of the child that works in our terminal
+/// and gets it too, as with a shell that waits for a command.
+#[must_use]
+pub fn leave_to_child() -> impl Drop {
+    struct Guard;
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            LEFT.store(false, Ordering::Relaxed);
+        }
+    }
+    LEFT.store(true, Ordering::Relaxed);
+    Guard
 }
 
 /// Whether a signal came.
