@@ -4,4 +4,5 @@
     reason = "a test may panic; clippy.toml covers only #[test] functions"
 )]
 
+mod engine;
 mod ledger;

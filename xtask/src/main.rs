@@ -4,9 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use xtask::cli::{self, Cli};
-use xtask::interrupt;
+use xtask::{engine, interrupt};
 
 fn main() -> ExitCode {
+    if let Some(code) = engine::native::launched() {
+        return code; // this process is the engine's launcher: one thread, nothing of ours
+    }
     interrupt::install();
     match cli::run(Cli::parse()) {
         Ok(code) => code,
