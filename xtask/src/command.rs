@@ -62,7 +62,8 @@ pub fn read(step: Cmd<'_>, env: &Env) -> Result<String> {
     let step = step.env_clear().envs(&env.0).quiet().ignore_status();
     let output = step.output().map_err(|cause| cannot_start(&program, &cause))?;
     if !output.status.success() {
-        return Err(failed(&program, output.status, &String::from_utf8_lossy(&output.stderr)));
+        let words = [output.stdout, output.stderr].concat();
+        return Err(failed(&program, output.status, &String::from_utf8_lossy(&words)));
     }
     String::from_utf8(output.stdout)
         .map_err(|_| Error::new(Kind::Tool, format!("`{program}` printed text that is not UTF-8")))
@@ -77,13 +78,13 @@ fn cannot_start(program: &str, cause: &xshell::Error) -> Error {
 }
 
 /// The program's last words are the cause; its arguments may hold a secret.
-fn failed(program: &str, status: std::process::ExitStatus, stderr: &str) -> Error {
+fn failed(program: &str, status: std::process::ExitStatus, words: &str) -> Error {
     const MOST: usize = 20;
     let how = match (status.code(), status.signal()) {
         (Some(code), _) => format!("failed with exit code {code}"),
         (None, signal) => format!("was killed by signal {}", signal.unwrap_or_default()),
     };
-    let lines: Vec<&str> = stderr.lines().collect();
+    let lines: Vec<&str> = words.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = lines[lines.len().saturating_sub(MOST)..].join("\n  ");
     let colon = if last.is_empty() { "" } else { ":\n  " };
     Error::new(Kind::Tool, format!("`{program}` {how}{colon}{last}"))

@@ -201,4 +201,59 @@ impl Lock {
 }
 
 #[cfg(test)]
+impl Lock {
+    /// A small lock of every kind of record.
+    pub(crate) fn example() -> Lock {
+        let digest = Sha256::of(b"x");
+        let package = |name: &str, roots: &[RootKind]| Package {
+            name: name.to_owned(),
+            version: "1:2.0-3".to_owned(),
+            architecture: "amd64".to_owned(),
+            path: format!("pool/main/{name}_2.0-3_amd64.deb"),
+            size: 7,
+            sha256: digest,
+            roots: roots.iter().copied().collect(),
+        };
+        let wheel = |name: &str, version: &str| Wheel {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            file: format!("{name}-{version}-py3-none-any.whl"),
+            size: 9,
+            sha256: digest,
+        };
+        Lock {
+            schema: SCHEMA,
+            platform: "linux/amd64".to_owned(),
+            epoch: 1_700_000_000,
+            pins: [("builder.omit", "dpkg\nutil-linux"), ("tensorflow.version", "9.8.7")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            bazel: Bazel {
+                version: "1.2.3".to_owned(),
+                answer: "bazel 1.2.3".to_owned(),
+                binary: Some(Binary {
+                    url: "https://mirror.example/bazel".to_owned(),
+                    size: 5,
+                    sha256: digest,
+                }),
+            },
+            tensorflow: TensorFlow {
+                lane: "wheel".to_owned(),
+                package: "tensorflow-cpu".to_owned(),
+                version: "9.8.7".to_owned(),
+                revision: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+                git_version: "v9.8.7-0-g0123456789a".to_owned(),
+            },
+            python: "3.9".to_owned(),
+            ops: OpsWheel { name: "my-ops".to_owned(), version: "0.1.0".to_owned() },
+            packages: vec![
+                package("libc6", &[RootKind::Builder, RootKind::Runtime]),
+                package("sed", &[RootKind::Builder]),
+            ],
+            wheels: vec![wheel("numpy", "2.0"), wheel("tensorflow-cpu", "9.8.7")],
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests;

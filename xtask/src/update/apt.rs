@@ -81,10 +81,11 @@ impl Apt {
     /// All packages that apt would install for `requests`.
     pub fn resolve(&self, requests: &[DebianRequest]) -> Result<Vec<Stanza>> {
         let asked: Vec<String> = requests.iter().map(ToString::to_string).collect();
-        let install = cmd!(self.shell, "apt-get install -qq --yes --print-uris {asked...}");
+        let install = cmd!(self.shell, "apt-get install -q --yes --print-uris {asked...}");
         let printed = command::read(install, &self.env)
             .map_err(|error| refetched(error, "apt cannot resolve the packages".to_owned()))?;
-        let chosen = printed.lines().map(chosen).collect::<Option<Vec<String>>>();
+        let uris = printed.lines().filter(|line| line.starts_with('\''));
+        let chosen = uris.map(chosen).collect::<Option<Vec<String>>>();
         let chosen = chosen.ok_or_else(|| {
             Error::new(Kind::Tool, "`apt-get --print-uris` printed a line of unknown form")
         })?;
@@ -101,9 +102,12 @@ fn chosen(line: &str) -> Option<String> {
     Some(format!("{name}={}", version.replace("%3a", ":")))
 }
 
-/// A failure of apt as one of the archive's.
+/// A failure of apt as one of the archive's, without apt's preface.
 fn refetched(error: Error, context: String) -> Error {
-    Error::new(Kind::Fetch, error.message()).context(context)
+    const PREFACE: &str = "The following packages have unmet dependencies:";
+    let message = error.message();
+    let cause = message.split_once(PREFACE).map_or(message, |(_, cause)| cause);
+    Error::new(Kind::Fetch, cause.trim_start()).context(context)
 }
 
 /// A URL without the name and password that may be in it.

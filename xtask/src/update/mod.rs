@@ -205,10 +205,15 @@ fn source(package: &Package) -> Option<&Path> {
 fn debian_packages(pins: &Pins, kept: Option<(&Lock, Part)>) -> Result<Vec<Package>> {
     let apt = open_archive(pins)?;
     if let Some((lock, part)) = kept {
-        let held = lock.packages.iter().filter(|package| !part.frees(package, lock, pins));
-        apt.prefer(held.map(|package| (package.name.as_str(), package.version.as_str())))?;
+        hold(&apt, lock, part, pins)?;
     }
     debian::resolve(&apt, pins)
+}
+
+/// Makes apt prefer every locked version but those that this part frees.
+fn hold(apt: &Apt, lock: &Lock, part: Part, pins: &Pins) -> Result<()> {
+    let held = lock.packages.iter().filter(|package| !part.frees(package, lock, pins));
+    apt.prefer(held.map(|package| (package.name.as_str(), package.version.as_str())))
 }
 
 /// The first archive that can be read.
@@ -288,3 +293,6 @@ fn tensorflow(pins: &Pins, git_version: String) -> lock::TensorFlow {
         git_version,
     }
 }
+
+#[cfg(test)]
+mod tests;
