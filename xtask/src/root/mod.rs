@@ -7,6 +7,8 @@
 pub mod assembly;
 pub mod budget;
 pub mod builder;
+#[cfg(test)]
+mod corpus;
 pub mod deb;
 pub mod debian;
 pub mod fixups;
