@@ -151,7 +151,11 @@ impl<R: Read> Tar<R> {
         let plain = name.strip_prefix(b"./").unwrap_or(&name);
         let plain = if folder { plain.strip_suffix(b"/").unwrap_or(plain) } else { plain };
         if folder && matches!(plain, b"" | b".") {
-            return Ok(None);
+            // Its size counts too: another reader would take what follows for its content.
+            return match (header.size()?, long.target) {
+                (0, None) => self.budget.spend(0, 0).map(|()| None),
+                _ => Err(bad("the tree's own folder has content")),
+            };
         }
         let path = TreePath::parse(plain)?;
         let content = header.content(&path, long.target)?;
