@@ -7,6 +7,7 @@
 pub mod assembly;
 pub mod budget;
 pub mod builder;
+pub mod closure;
 #[cfg(test)]
 mod corpus;
 pub mod deb;
