@@ -108,3 +108,74 @@ fn program(path: &TreePath, binary: &Binary, store: &Store, hand: &mut Hand<'_>)
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::closure::closure;
+    use super::super::{builder, runtime};
+    use super::*;
+
+    /// The committed lock, and the store when all that `recipe` needs is in it.
+    fn real() -> Option<(Lock, Store)> {
+        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workspace.lock");
+        let lock = Lock::load(&lock).ok()?;
+        let store = Store::from_env(|name| std::env::var_os(name)).ok()?;
+        let there = |package: &Package| store.has(&package.sha256, package.size).ok() == Some(true);
+        lock.packages.iter().all(there).then_some((lock, store))
+    }
+
+    #[test]
+    fn real_packages_in_any_order_are_one_whole_root() {
+        let Some((lock, store)) = real() else {
+            println!("skipped: the locked packages are not in the store: `cargo xtask fetch`");
+            return;
+        };
+        for recipe in [builder::recipe(&lock), runtime::recipe(&lock)] {
+            // That in the store may be older than a rule that was changed without its number.
+            let kept = recipe.ensure(&store).unwrap();
+            let mut order = packages::largest_first(&recipe.packages);
+            order.reverse();
+            let place = tempfile::tempdir_in(store.root()).unwrap();
+            let said = recipe.assemble(&store, place.path(), &order).unwrap();
+            assert_eq!(Manifest::of_tree(place.path()).unwrap(), said);
+            assert_eq!(Manifest::of_tree(&kept).unwrap(), said);
+            let missing = closure(place.path()).unwrap();
+            assert!(missing.iter().all(|missing| missing.excuse().is_some()), "{missing:?}");
+        }
+    }
+
+    #[test]
+    fn the_key_moves_with_all_that_goes_in() {
+        let package = |name: &str, digest: &[u8]| Package {
+            name: name.to_owned(),
+            version: "1".to_owned(),
+            architecture: "all".to_owned(),
+            path: String::new(),
+            size: 1,
+            sha256: Sha256::of(digest),
+            roots: std::collections::BTreeSet::new(),
+        };
+        let (a, b) = (package("a", b"1"), package("a", b"2"));
+        let binary = |digest: &[u8]| Binary {
+            url: "https://mirror.example/bazel".to_owned(),
+            size: 1,
+            sha256: Sha256::of(digest),
+        };
+        let (one, two) = (binary(b"1"), binary(b"2"));
+        let key = |packages: &[&Package], epoch, place: &str, programs: &[&Binary]| {
+            let programs = programs.iter().map(|binary| ("usr/bin/bazel", *binary)).collect();
+            let (packages, mount_points) = (packages.to_vec(), vec![place.to_owned()]);
+            Recipe { kind: "test", packages, epoch, mount_points, programs }.key()
+        };
+        let keys = std::collections::BTreeSet::from([
+            key(&[&a], 0, "out", &[]),
+            key(&[&b], 0, "out", &[]),
+            key(&[&a, &b], 0, "out", &[]),
+            key(&[&a], 1, "out", &[]),
+            key(&[&a], 0, "in", &[]),
+            key(&[&a], 0, "out", &[&one]),
+            key(&[&a], 0, "out", &[&two]),
+        ]);
+        assert_eq!(keys.len(), 7);
+    }
+}

@@ -102,7 +102,8 @@ fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = b"!<arch>\n".to_vec();
     for (name, content) in members {
         let size = content.len();
-        write!(bytes, "{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, 0, 100644).unwrap();
+        let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, 0, 100644);
+        bytes.extend(header.as_bytes());
         bytes.extend(*content);
         if size % 2 == 1 {
             bytes.push(b'\n');
@@ -277,7 +278,7 @@ fn what_two_readers_could_see_differently_is_refused() {
     };
     let mut wrong_sum = file("./x", "x");
     wrong_sum[0] ^= 1;
-    let name = vec![b'n'; 120];
+    let name = [b'n'; 120];
     let named = [&name[..], b"\0"].concat();
     all_refused(&[
         ("a pax header", data(&[pax(b'x')])),

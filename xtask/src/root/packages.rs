@@ -3,10 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 
 use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::interrupt;
 use crate::lock::Package;
+use crate::progress::{Progress, Unit};
 use crate::store::{Entry, Node, Store};
 
 use super::deb::{Control, Deb};
@@ -30,7 +32,10 @@ pub fn unpack(
     store: &Store,
     tree: &Tree,
 ) -> Result<Vec<Entries>> {
-    let contents = spread(order, |at| one(packages[*at], store, tree))?;
+    let total = packages.iter().map(|package| package.size).sum();
+    let what = format!("unpacking {} packages", packages.len());
+    let progress = Progress::new(what, Unit::Bytes, Some(total));
+    let contents = spread(order, |at| one(packages[*at], store, tree, &progress))?;
     let by_package: BTreeMap<_, _> = order.iter().zip(contents).collect();
     Ok(by_package.into_values().collect())
 }
@@ -41,10 +46,30 @@ pub fn label(package: &Package) -> String {
     format!("{} {} ({file})", package.name, package.version)
 }
 
-fn one(package: &Package, store: &Store, tree: &Tree) -> Result<Entries> {
+fn one(package: &Package, store: &Store, tree: &Tree, progress: &Progress) -> Result<Entries> {
     let path = store.verified(&package.sha256, &label(package))?;
-    let file = File::open(&path).at("open", &path)?;
+    let file = Watched { file: File::open(&path).at("open", &path)?, progress };
     unpack_one(file, package, &mut tree.hand()).map_err(|e| e.context(label(package)))
+}
+
+/// A package whose reading is progress.
+struct Watched<'p> {
+    file: File,
+    progress: &'p Progress,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.progress.add(count as u64);
+        Ok(count)
+    }
+}
+
+impl Seek for Watched<'_> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
+    }
 }
 
 /// Unpacks one package, which must be what `locked` says.
@@ -87,7 +112,10 @@ fn file(
     loop {
         match content.read(buffer) {
             Ok(0) => return writing.finish(),
-            Ok(n) => writing.write(&buffer[..n])?,
+            Ok(n) => {
+                interrupt::check()?;
+                writing.write(&buffer[..n])?;
+            }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return Err(read_fault(e).context(format!("`{}`", member.path))),
         }

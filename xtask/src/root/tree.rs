@@ -18,7 +18,7 @@ use nix::unistd::{linkat, symlinkat};
 
 use crate::digest::Hasher;
 use crate::error::{Error, IoContext as _, Kind, Result};
-use crate::store::{Entry, Manifest, Node};
+use crate::store::{Entry, Manifest, Node, write_error};
 
 use super::path::TreePath;
 
@@ -66,7 +66,7 @@ impl Tree {
     }
 
     fn done<T>(&self, path: &TreePath, result: nix::Result<T>) -> Result<T> {
-        result.map_err(std::io::Error::from).at("write", &self.place.join(path))
+        result.map_err(|cause| write_error(&self.place.join(path), 0, &cause.into()))
     }
 
     /// Like [`Tree::done`]; what is there already is nobody's fault.
@@ -152,7 +152,7 @@ impl Hand<'_> {
                 Err(Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
                 Err(cause) => {
                     let place = self.tree.place.join(wanted.join("/"));
-                    return Err(Error::io("make", &place, &cause.into()));
+                    return Err(write_error(&place, 0, &cause.into()));
                 }
                 Ok(folder) => self.open.push(((*name).to_owned(), folder)),
             }
@@ -195,7 +195,9 @@ impl Writing {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
         match &mut self.file {
-            Some(file) => file.write_all(bytes).at("write", &self.place),
+            Some(file) => {
+                file.write_all(bytes).map_err(|cause| write_error(&self.place, 0, &cause))
+            }
             None => Ok(()),
         }
     }
@@ -205,8 +207,7 @@ impl Writing {
         if let Some(file) = &self.file {
             fchmod(file, Mode::from_bits_truncate(self.mode))
                 .and_then(|()| futimens(file, &self.time, &self.time))
-                .map_err(std::io::Error::from)
-                .at("write", &self.place)?;
+                .map_err(|cause| write_error(&self.place, 0, &cause.into()))?;
         }
         Ok(Entry::file(self.mode, self.size, self.hasher.finish()))
     }
