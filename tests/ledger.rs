@@ -95,7 +95,7 @@ fn surface(package: &str, contents: &str, ops: &[&str]) -> Surface {
                 .into(),
             absl_lts: Some("lts_20250814".to_owned()),
             isa: "x86-64".to_owned(),
-            compilers: vec!["GCC: (Debian 12.2.0-14) 12.2.0".to_owned()],
+            compilers: vec!["GCC: (Debian 9.1.0-14) 9.1.0".to_owned()],
         },
         ops: ops.iter().map(ToString::to_string).collect(),
         kernels: vec!["Mix on CPU; T in {float}".to_owned()],
@@ -172,7 +172,7 @@ fn the_surface_reads_like_op_definitions() {
       floor GLIBCXX_3.4.21
       absl lts_20250814
       isa x86-64
-      compiler GCC: (Debian 12.2.0-14) 12.2.0
+      compiler GCC: (Debian 9.1.0-14) 9.1.0
       undefined none
 
     mix_ops/libmix_ops.so
@@ -185,7 +185,7 @@ fn the_surface_reads_like_op_definitions() {
       floor GLIBCXX_3.4.21
       absl lts_20250814
       isa x86-64
-      compiler GCC: (Debian 12.2.0-14) 12.2.0
+      compiler GCC: (Debian 9.1.0-14) 9.1.0
       undefined none
     ");
 }

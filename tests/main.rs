@@ -6,3 +6,4 @@
 
 mod engine;
 mod ledger;
+mod tidy;

@@ -96,9 +96,7 @@ _TENSORFLOW_ABI_FLAGS = [
 
 _LINK_FLAGS = [
     "-no-canonical-prefixes",
-    # The standard library comes from the image, and is checked against it; a
-    # library that gives nothing is not recorded.
-    "-Wl,--as-needed",
+    # The standard library comes from the image, and is checked against it.
     "-lstdc++",
     "-lm",
     # The digest names a file; an identity of the linker's is not needed.
@@ -112,6 +110,7 @@ _LINK_FLAGS = [
     # RUNPATH, not RPATH: LD_LIBRARY_PATH stays checkable.
     "-Wl,--enable-new-dtags",
     "-Wl,--gc-sections",
+    "-Wl,--as-needed",
     "-Wl,-O1",
 ]
 

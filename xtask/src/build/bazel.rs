@@ -33,6 +33,7 @@ pub fn environment(lock: &Lock) -> BTreeMap<String, String> {
     let epoch = lock.epoch.to_string();
     [
         ("HOME", "/tmp"),
+        ("JAVA_HOME", "/usr/lib/jvm/default"),
         ("LC_ALL", "C.UTF-8"),
         ("PATH", "/usr/bin"),
         ("SOURCE_DATE_EPOCH", &epoch),
@@ -71,16 +72,11 @@ pub fn version(lock: &Lock, folders: &Folders<'_>) -> Run {
 /// The run that builds every op package and the probe.
 pub fn build(lock: &Lock, folders: &Folders<'_>) -> Run {
     let events = format!("--build_event_json_file={OUT}/{EVENTS}");
-    // Debian's package needs to be told where its Java is; an official binary brings its own.
-    // The package's own /etc/bazel/bazelrc, which says where it is unpacked, is read too.
-    let rc = match lock.bazel.binary {
-        None => "--bazelrc=/work/toolchains/bazelrc.debian",
-        Some(_) => "--bazelrc=/work/toolchains/bazelrc",
-    };
     let argv = [
         "/usr/bin/bazel",
+        "--nosystem_rc",
         "--nohome_rc",
-        rc,
+        "--bazelrc=/work/toolchains/bazelrc",
         "--output_user_root=/out/bazel",
         "build",
         &events,

@@ -69,16 +69,14 @@ struct Place<'a> {
 impl Place<'_> {
     fn problem(&self, mention: &Mention) -> Result<Option<Problem>> {
         let Some(label) = Label::parse(&mention.text) else { return Ok(None) };
-        let tensorflow = self.workspace.toolchains().join("tensorflow/repo");
         match (&label.repository, &label.package) {
             (None, None) => self.local(mention, &label),
-            // As files of TensorFlow's own tree write it (`--package_path` in bazelrc).
-            (None, Some(package)) if build_file(&tensorflow.join(package)).is_file() => Ok(None),
             (None, Some(package)) => {
                 self.package(mention, &label, package, &self.workspace.ops(), "ops")
             }
             (Some(repository), Some(package)) if repository == TENSORFLOW => {
-                self.package(mention, &label, package, &tensorflow, "toolchains/tensorflow/repo")
+                let folder = self.workspace.toolchains().join("tensorflow/repo");
+                self.package(mention, &label, package, &folder, "toolchains/tensorflow/repo")
             }
             _ => Ok(None),
         }
@@ -205,7 +203,7 @@ mod tests {
     #[test]
     fn labels_that_resolve_or_are_made_by_a_rule_are_fine() {
         let build = "x(name = \"made.cc\")\ny(srcs = [\"kernels/zero_out.cc\", \"made.cc\"], \
-                     deps = [\"//image_ops\", \":l\", \"@org_tensorflow//tensorflow/core:framework\", \"//tensorflow/core:lib\", \"@com_google_absl//absl/x\"])";
+                     deps = [\"//image_ops\", \":l\", \"@org_tensorflow//tensorflow/core:framework\", \"@com_google_absl//absl/x\"])";
         assert_eq!(check(build), "fine");
     }
 

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Kind, Result};
 
-/// Checks `tf.version.GIT_VERSION` (`git describe --long`: `v2.21.0-rc1-5-ga481b10260d`)
+/// Checks `tf.version.GIT_VERSION` (`git describe --long`: `v9.8.7-rc1-5-g0123456789a`)
 /// against the pinned version and revision.
 ///
 /// A wheel that was built from a tarball says `unknown`: it could be anything, so it is
@@ -43,33 +43,33 @@ fn refused(package: &str, version: &str, why: String) -> Error {
 mod tests {
     use super::*;
 
-    const REVISION: &str = "a481b10260dfdf833a1b16007eead49c1d7febf3";
+    const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 
     fn answer(git_version: &str) -> Result<()> {
-        check("tensorflow-cpu", "2.21.0", REVISION, git_version)
+        check("tensorflow-cpu", "9.8.7", REVISION, git_version)
     }
 
     #[test]
     fn the_pinned_revision_is_taken() {
-        answer("v2.21.0-rc1-5-ga481b10260d").unwrap();
-        answer(&format!("v2.21.0-0-g{REVISION}")).unwrap();
+        answer("v9.8.7-rc1-5-g0123456789a").unwrap();
+        answer(&format!("v9.8.7-0-g{REVISION}")).unwrap();
     }
 
     #[test]
     fn any_other_is_refused_by_name() {
-        insta::assert_snapshot!(answer("v2.21.0-rc1-6-g0481b10260d").unwrap_err(), @r#"
-        error: tensorflow-cpu 2.21.0 is not of `tensorflow.revision`: expected a wheel built from a481b10260dfdf833a1b16007eead49c1d7febf3, found GIT_VERSION v2.21.0-rc1-6-g0481b10260d
+        insta::assert_snapshot!(answer("v9.8.7-rc1-6-gf123456789a").unwrap_err(), @r#"
+        error: tensorflow-cpu 9.8.7 is not of `tensorflow.revision`: expected a wheel built from 0123456789abcdef0123456789abcdef01234567, found GIT_VERSION v9.8.7-rc1-6-gf123456789a
         hint: pin the revision of that release in workspace.toml, or another version
         "#);
         insta::assert_snapshot!(answer("unknown").unwrap_err(), @r#"
-        error: tensorflow-cpu 2.21.0 is not of `tensorflow.revision`: its GIT_VERSION is `unknown`, which names no revision
+        error: tensorflow-cpu 9.8.7 is not of `tensorflow.revision`: its GIT_VERSION is `unknown`, which names no revision
         hint: pin the revision of that release in workspace.toml, or another version
         "#);
     }
 
     #[test]
     fn no_text_names_a_revision_by_being_short_or_strange() {
-        for text in ["", "-g", "v2-ga481b1", "v2-gA481B10260D", &format!("v2-g{REVISION}0")] {
+        for text in ["", "-g", "v2-g012345", "v2-g0123456789A", &format!("v2-g{REVISION}0")] {
             assert!(answer(text).is_err(), "{text}");
         }
     }

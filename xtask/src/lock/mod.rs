@@ -54,9 +54,9 @@ pub struct Lock {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Bazel {
-    /// The pinned version, for example `4.2.3`.
+    /// The pinned version, for example `1.2.3`.
     pub version: String,
-    /// What `bazel --version` must answer, for example `bazel 4.2.3- (@non-git)`.
+    /// What `bazel --version` must answer, for example `bazel 1.2.3- (@non-git)`.
     pub answer: String,
     /// The official release binary, when Bazel is pinned by URL; otherwise Bazel is one of
     /// the builder's Debian packages.
@@ -84,7 +84,7 @@ pub struct TensorFlow {
     pub lane: String,
     /// Distribution name on the index, `tensorflow-cpu`; its wheel is in [`Lock::wheels`].
     pub package: String,
-    /// `2.21.0`.
+    /// `9.8.7`.
     pub version: String,
     /// The 40-digit source revision.
     pub revision: String,

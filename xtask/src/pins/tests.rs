@@ -161,7 +161,7 @@ fn wrong_values_are_explained() {
       --> workspace.toml:15:11
        |
     15 | version = "latest"
-       |           ^^^^^^^^ expected a version such as `4.2.3`, found `latest`
+       |           ^^^^^^^^ expected a version such as `1.2.3`, found `latest`
 
     error: `tensorflow.revision` is wrong
       --> workspace.toml:16:12

@@ -40,10 +40,10 @@ macro_rules! checked_text {
 }
 
 checked_text! {
-    /// Upstream's own version: `4.2.3`, `2.21.0rc1`.
-    Version: "a version such as `4.2.3`", is_version;
+    /// Upstream's own version: `1.2.3`, `9.8.7rc1`.
+    Version: "a version such as `1.2.3`", is_version;
     /// `major.minor` of Python.
-    PythonVersion: "Python's major and minor version, such as `3.11`", is_python_version;
+    PythonVersion: "Python's major and minor version, such as `3.9`", is_python_version;
     /// The name of a Debian package (Debian Policy 5.6.1).
     DebianName: "the name of a Debian package", is_debian_name;
     /// A Debian version (Debian Policy 5.6.12).
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_refused() {
         wrong::<Version>(&["", "v1", "1.", "1 2", "1\n", "../1"]);
-        wrong::<PythonVersion>(&["3", "3.", "3.x", "2.7", "3.11.2"]);
+        wrong::<PythonVersion>(&["3", "3.", "3.x", "2.7", "3.9.2"]);
         wrong::<DebianName>(&["", "a", "-a", "libC6", "a_b", "a b", "a/../b"]);
         wrong::<DebianRequest>(&["sed=", "sed=x", "=4", "sed==4"]);
         wrong::<Revision>(&["a481b10", &"A".repeat(40), &"g".repeat(40)]);

@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn parts_that_are_never_loaded_are_excused() {
         let missing = |file: &str| Missing { file: file.to_owned(), library: "libx.so".to_owned() };
-        assert!(missing("usr/lib/python3.11/lib-dynload/_dbm.cpython-311.so").excuse().is_some());
-        assert!(missing("usr/lib/x/_ssl.cpython-311.so").excuse().is_none());
+        assert!(missing("usr/lib/python3.9/lib-dynload/_dbm.cpython-39.so").excuse().is_some());
+        assert!(missing("usr/lib/x/_ssl.cpython-39.so").excuse().is_none());
     }
 }

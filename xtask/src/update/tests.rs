@@ -46,7 +46,7 @@ bazel = { version = "1.2.3", package = "bazel-bootstrap", answer = "bazel 1.2.3"
 compiler = { package = "g++-9", version = "9.1.0" }
 debian = { suite = "stable" }
 ops = { name = "my-ops", version = "0.1.0" }
-python = { version = "3.11" }
+python = { version = "3.9" }
 [builder]
 packages = ["sed", "python3-minimal"]
 omit = ["default-jdk", "dpkg"]
@@ -87,7 +87,7 @@ fn roots_are_resolved_by_apt_and_cut_at_what_is_omitted() {
     gcc-9 9.1.0-2 builder
     libc6 2.31-2 builder runtime
     mawk 1.3-1 builder
-    python3-minimal 3.11.2-1 builder runtime
+    python3-minimal 3.9.2-1 builder runtime
     sed 1:4.9-1 builder
     "#);
     assert_eq!(
@@ -121,8 +121,8 @@ fn what_the_archive_lacks_is_named_with_its_pin() {
     error: `compiler.version`: expected g++-9 9.2.0, found 9.1.0-2
     hint: pin what the suite has, or another suite
     "#);
-    insta::assert_snapshot!(refused("\"3.11\"", "\"3.1\""), @r#"
-    error: `python.version`: expected python3-minimal 3.1, found 3.11.2-1
+    insta::assert_snapshot!(refused("\"3.9\"", "\"3.1\""), @r#"
+    error: `python.version`: expected python3-minimal 3.1, found 3.9.2-1
     hint: pin what the suite has, or another suite
     "#);
     insta::assert_snapshot!(refused("\"default-jdk\"", "\"default-jdk\", \"fonts\""), @r#"

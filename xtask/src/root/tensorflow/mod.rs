@@ -134,8 +134,12 @@ mod tests {
     /// The real wheel; `LOCKSTEP_TEST_WHEELS` names the folder that holds it.
     fn wheel() -> Option<PathBuf> {
         let folder = std::env::var_os("LOCKSTEP_TEST_WHEELS").map(PathBuf::from)?;
-        let name = "tensorflow_cpu-2.21.0-cp311-cp311-manylinux_2_27_x86_64.whl";
-        Some(folder.join(name)).filter(|path| path.is_file())
+        Some(folder.join(&locked().tensorflow_wheel()?.file)).filter(|path| path.is_file())
+    }
+
+    fn locked() -> Lock {
+        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workspace.lock");
+        Lock::load(&lock).unwrap()
     }
 
     #[test]
@@ -144,10 +148,8 @@ mod tests {
             println!("skipped: LOCKSTEP_TEST_WHEELS names no folder with TensorFlow's wheel");
             return;
         };
-        let wheel =
-            Wheel::open(&path, "tensorflow_cpu-2.21.0-cp311-cp311-manylinux_2_27_x86_64.whl")
-                .unwrap();
-        assert_eq!(git_version(&wheel).unwrap(), "v2.21.0-rc1-5-ga481b10260d");
+        let wheel = Wheel::open(&path, &locked().tensorflow_wheel().unwrap().file).unwrap();
+        assert_eq!(git_version(&wheel).unwrap(), locked().tensorflow.git_version);
         let names = op_names(&wheel).unwrap();
         assert!(names.contains("MatMul") && names.len() > 1500, "{}", names.len());
 

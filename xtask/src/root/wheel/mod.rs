@@ -31,7 +31,7 @@ pub struct Wheel {
     by_name: BTreeMap<TreePath, usize>,
     /// By member, what RECORD says; `None` for RECORD and its signatures.
     digests: Vec<Option<Sha256>>,
-    /// `tensorflow_cpu-2.21.0.dist-info`
+    /// `tensorflow_cpu-9.8.7.dist-info`
     info: String,
 }
 

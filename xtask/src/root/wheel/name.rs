@@ -7,12 +7,12 @@ use crate::error::{Error, Kind, Result};
 pub struct FileName {
     /// The distribution as the file name spells it: `tensorflow_cpu`.
     pub distribution: String,
-    /// Its version: `2.21.0`.
+    /// Its version: `9.8.7`.
     pub version: String,
 }
 
 impl FileName {
-    /// Parses `tensorflow_cpu-2.21.0-cp311-cp311-manylinux_2_27_x86_64.whl`.
+    /// Parses `tensorflow_cpu-9.8.7-cp39-cp39-manylinux_2_27_x86_64.whl`.
     pub fn parse(file: &str) -> Result<Self> {
         let parts: Vec<_> = file.strip_suffix(".whl").unwrap_or_default().split('-').collect();
         let plain = |part: &&str| {
