@@ -105,3 +105,68 @@ fn no_host_of_a_registry_or_mirror_stands_anywhere() {
 fn tidy_finds_what_it_looks_for() {
     assert_eq!(lines_with("a\n3.9\n13.9\n3.90\n2.3.9\n3.9.2 v3.9-1\n", "3.9"), [2, 6]);
 }
+
+/// The modules of `lib.rs` in its order; a blank line ends the shared ones.
+fn modules() -> (Vec<String>, Vec<String>) {
+    let lib = std::fs::read_to_string(root().join("xtask/src/lib.rs")).unwrap();
+    let modules = lib.lines().skip_while(|line| !line.starts_with("pub mod"));
+    let mut blocks = modules.collect::<Vec<_>>().join("\n");
+    let stages = blocks.split_off(blocks.find("\n\n").unwrap());
+    let names = |text: &str| {
+        let names =
+            text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    (names(&blocks), names(&stages))
+}
+
+#[test]
+fn a_stage_imports_only_stages_before_it() {
+    let (shared, stages) = modules();
+    let mut found = Vec::new();
+    for (name, text) in texts() {
+        let Some(stage) = name.strip_prefix("xtask/src/") else { continue };
+        let stage = stage.split(['/', '.']).next().unwrap_or_default();
+        let place = stages.iter().position(|known| known == stage);
+        let code = |(line, _): &(&str, usize)| !line.trim_start().starts_with("//");
+        for (line, number) in text.lines().zip(1..).filter(code) {
+            for used in line.split("crate::").skip(1) {
+                let used = used.split(|c: char| !c.is_alphanumeric() && c != '_').next();
+                let used = stages.iter().position(|known| Some(known.as_str()) == used);
+                let Some(used) = used else { continue };
+                if shared.iter().any(|known| known == stage)
+                    || place.is_some_and(|place| used > place)
+                {
+                    found.push(format!("{name}:{number}: {}", line.trim()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "data runs one way:\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_test_file_is_in_the_one_binary() {
+    let main = std::fs::read_to_string(root().join("tests/main.rs")).unwrap();
+    for item in root().join("tests").read_dir().unwrap() {
+        let name = item.unwrap().file_name().into_string().unwrap();
+        let Some(module) = name.strip_suffix(".rs").filter(|module| *module != "main") else {
+            continue;
+        };
+        assert!(main.contains(&format!("mod {module};")), "tests/{name} is forgotten");
+    }
+}
+
+#[test]
+fn no_snapshot_waits_for_a_person() {
+    let mut folders = vec![root().join("tests"), root().join("xtask/src")];
+    while let Some(folder) = folders.pop() {
+        for item in folder.read_dir().unwrap().map(Result::unwrap) {
+            let name = item.file_name().into_string().unwrap();
+            assert!(!name.ends_with(".snap.new"), "{}: accept or remove it", item.path().display());
+            if item.file_type().unwrap().is_dir() {
+                folders.push(item.path());
+            }
+        }
+    }
+}
