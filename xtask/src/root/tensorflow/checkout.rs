@@ -44,6 +44,9 @@ fn walk(folder: &Path, below: &str, files: &mut Vec<(String, Vec<u8>)>) -> Resul
                 format!("`{}/{}` is not UTF-8", folder.display(), name.display()),
             )
         })?;
+        if name.starts_with('.') {
+            continue; // an editor's
+        }
         let name = format!("{below}{name}");
         if kind.is_dir() {
             walk(&path, &format!("{name}/"), files)?;
