@@ -30,17 +30,17 @@ impl Budget {
 
     /// Takes one entry with a name of `name` bytes and content of `size` bytes.
     pub fn spend(&mut self, name: usize, size: u64) -> Result<()> {
-        let less = |left: u64, by: u64, what: &str| {
-            left.checked_sub(by).ok_or_else(|| {
-                Error::new(Kind::Archive, format!("the archive has more than {what}"))
-            })
-        };
-        self.entries = less(self.entries, 1, &format!("{ENTRIES} entries"))?;
-        self.names = less(self.names, name as u64, &format!("{NAMES} bytes of names"))?;
-        let most = format!("{RATIO} times its size, or {BYTES} bytes, of content");
-        self.bytes = less(self.bytes, size, &most)?;
+        self.entries = less(self.entries, 1, || format!("{ENTRIES} entries"))?;
+        self.names = less(self.names, name as u64, || format!("{NAMES} bytes of names"))?;
+        let most = || format!("{RATIO} times its size, or {BYTES} bytes, of content");
+        self.bytes = less(self.bytes, size, most)?;
         Ok(())
     }
+}
+
+fn less(left: u64, by: u64, most: impl FnOnce() -> String) -> Result<u64> {
+    let error = || Error::new(Kind::Archive, format!("the archive has more than {}", most()));
+    left.checked_sub(by).ok_or_else(error)
 }
 
 #[cfg(test)]
