@@ -106,10 +106,11 @@ fn local_head(bytes: &[u8]) -> Option<(Common, &[u8], &[u8])> {
     Some((common, fields.bytes(name.into())?, fields.bytes(extra.into())?))
 }
 
-/// How many bytes follow the first [`LOCAL`] ones of a local header.
-pub(super) fn local_rest(head: &[u8; LOCAL]) -> usize {
-    let [.., n0, n1, x0, x1] = *head;
-    usize::from(u16::from_le_bytes([n0, n1])) + usize::from(u16::from_le_bytes([x0, x1]))
+/// How long a local header is that begins so, with name and extra fields.
+pub(super) fn local_length(head: &[u8]) -> usize {
+    let mut lengths = Fields(head.get(LOCAL - 4..).unwrap_or_default());
+    let length = |fields: &mut Fields<'_>| fields.u16().map_or(0, usize::from);
+    LOCAL + length(&mut lengths) + length(&mut lengths)
 }
 
 impl Common {

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use super::header::{Central, Common, DESCRIPTOR, LOCAL, local, local_rest};
+use super::header::{Central, Common, DESCRIPTOR, LOCAL, local, local_length};
 use crate::root::path::shown;
 
 /// From where to where a member lies.
@@ -19,18 +19,8 @@ pub(super) struct Span {
 /// Reads the local header of a member and holds it against the central one. `limit` is
 /// where the directory begins.
 pub(super) fn span(file: &File, central: &Central<'_>, limit: u64) -> Result<Span, String> {
-    let mut head = [0; LOCAL];
     let start = central.offset;
-    let read = |bytes: &mut [u8], at: u64| match at.checked_add(bytes.len() as u64) {
-        Some(stop) if stop <= limit => {
-            file.read_exact_at(bytes, at).map_err(|cause| format!("cannot read it: {cause}"))
-        }
-        _ => Err("its local header is outside the archive".to_owned()),
-    };
-    read(&mut head, start)?;
-    let mut bytes = head.to_vec();
-    bytes.resize(LOCAL + local_rest(&head), 0);
-    read(&mut bytes[LOCAL..], start + LOCAL as u64)?;
+    let bytes = local_bytes(file, central, limit)?;
     let (here, name) = local(&bytes)?;
     let common = central.common;
     if name != central.name {
@@ -46,6 +36,25 @@ pub(super) fn span(file: &File, central: &Central<'_>, limit: u64) -> Result<Spa
     let stop = data.checked_add(common.packed).filter(|stop| *stop <= limit);
     let stop = stop.ok_or("its data reach beyond the members")?;
     Ok(Span { start, data, stop, common, name: name.to_owned() })
+}
+
+/// The bytes of a local header with name and extra fields: one read unless the extra fields
+/// are long.
+fn local_bytes(file: &File, central: &Central<'_>, limit: u64) -> Result<Vec<u8>, String> {
+    let read = |length: usize| {
+        let stop = central.offset.checked_add(length as u64).filter(|stop| *stop <= limit);
+        stop.ok_or("its local header reaches beyond the members")?;
+        let mut bytes = vec![0; length];
+        let read = file.read_exact_at(&mut bytes, central.offset);
+        read.map(|()| bytes).map_err(|cause| format!("cannot read it: {cause}"))
+    };
+    let mut bytes = read(LOCAL + central.name.len())?;
+    let length = local_length(&bytes);
+    if length > bytes.len() {
+        bytes = read(length)?;
+    }
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 impl std::fmt::Display for Common {

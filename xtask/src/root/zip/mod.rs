@@ -7,9 +7,13 @@
 
 mod end;
 mod fields;
+#[cfg(test)]
+pub(crate) mod forge;
 mod header;
 mod inflate;
 mod layout;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -117,13 +121,7 @@ impl Archive {
     fn read_members(&self, length: u64) -> Result<Vec<Member>> {
         let whole = |why: String| Error::new(Kind::Archive, format!("`{}`: {why}", self.name));
         let end = End::find(&self.file, length).map_err(whole)?;
-        if end.size > DIRECTORY {
-            return Err(whole(format!("its directory has more than {DIRECTORY} bytes")));
-        }
-        let mut directory = vec![0; usize::try_from(end.size).unwrap_or(0)];
-        self.file
-            .read_exact_at(&mut directory, end.offset)
-            .map_err(|cause| whole(format!("cannot read it: {cause}")))?;
+        let directory = self.read_directory(&end).map_err(whole)?;
         let mut fields = Fields(&directory);
         let mut budget = Budget::of(length);
         let mut names = Names::default();
@@ -134,13 +132,12 @@ impl Archive {
             let refuse = |why| self.refuse(central.name, why);
             budget
                 .spend(central.name.len(), central.common.size)
-                .map_err(|e| e.context(&self.name))?;
-            spans.push(layout::span(&self.file, &central, end.offset).map_err(refuse)?);
-            let data = spans.last().map_or(0, |span| span.data);
-            if let Some(member) = member(&central, data).map_err(refuse)? {
-                names.add(&member.name).map_err(refuse)?;
-                members.push(member);
-            }
+                .map_err(|error| whole(error.message().to_owned()))?;
+            let span = layout::span(&self.file, &central, end.offset).map_err(refuse)?;
+            let (member, folder) = member(&central, span.data).map_err(refuse)?;
+            names.add(&member.name, folder).map_err(refuse)?;
+            members.extend((!folder).then_some(member));
+            spans.push(span);
         }
         if !fields.0.is_empty() {
             return Err(whole("its directory has more than its members".to_owned()));
@@ -148,6 +145,15 @@ impl Archive {
         layout::tile(&self.file, spans, end.offset).map_err(whole)?;
         names.check().map_err(whole)?;
         Ok(members)
+    }
+
+    fn read_directory(&self, end: &End) -> Result<Vec<u8>, String> {
+        if end.size > DIRECTORY {
+            return Err(format!("its directory has more than {DIRECTORY} bytes"));
+        }
+        let mut directory = vec![0; usize::try_from(end.size).unwrap_or(0)];
+        let read = self.file.read_exact_at(&mut directory, end.offset);
+        read.map(|()| directory).map_err(|cause| format!("cannot read it: {cause}"))
     }
 
     fn refuse(&self, member: &[u8], why: String) -> Error {
@@ -159,26 +165,25 @@ impl Archive {
     }
 }
 
-/// The file that a header describes; `None` for a folder.
-fn member(central: &Central<'_>, data: u64) -> Result<Option<Member>, String> {
+/// The member that a header describes, and whether it is a folder.
+fn member(central: &Central<'_>, data: u64) -> Result<(Member, bool), String> {
     let Common { method, crc, packed, size, .. } = central.common;
-    let folder = central.name.strip_suffix(b"/");
-    let name =
-        TreePath::parse(folder.unwrap_or(central.name)).map_err(|e| e.message().to_owned())?;
-    let mode = mode(central, folder.is_some())?;
-    if folder.is_some() {
-        let empty = size == 0 && crc == 0 && packed <= 2;
-        return if empty { Ok(None) } else { Err("a folder with content".to_owned()) };
+    let (name, folder) = match central.name.strip_suffix(b"/") {
+        Some(name) => (name, true),
+        None => (central.name, false),
+    };
+    let name = TreePath::parse(name).map_err(|error| error.message().to_owned())?;
+    let mode = mode(central, folder)?;
+    if folder && (size, crc) != (0, 0) {
+        return Err("it is a folder with content".to_owned());
     }
     let method = match method {
         0 if packed == size => Method::Stored,
         0 => return Err(format!("it is stored, but {size} bytes as {packed}")),
         8 => Method::Deflated,
-        other => {
-            return Err(format!("compression method {other}: only stored and deflate are known"));
-        }
+        other => return Err(format!("compression method {other} is neither stored nor deflate")),
     };
-    Ok(Some(Member { name, mode, method, crc, packed, size, data }))
+    Ok((Member { name, mode, method, crc, packed, size, data }, folder))
 }
 
 /// The permission bits, when the archive's maker gave some.
@@ -200,29 +205,35 @@ fn mode(central: &Central<'_>, folder: bool) -> Result<Option<u32>, String> {
     }
 }
 
-/// The names of all files: none twice, none also a folder.
+/// The names of all members: none twice, and nothing below a file.
 #[derive(Default)]
-struct Names(BTreeSet<TreePath>);
+struct Names {
+    files: BTreeSet<TreePath>,
+    /// Those that have an entry of their own.
+    stated: BTreeSet<TreePath>,
+    /// Those, and all that something is in.
+    folders: BTreeSet<TreePath>,
+}
 
 impl Names {
-    fn add(&mut self, name: &TreePath) -> Result<(), String> {
-        match self.0.insert(name.clone()) {
-            true => Ok(()),
-            false => Err("it stands twice in the archive".to_owned()),
+    fn add(&mut self, name: &TreePath, folder: bool) -> Result<(), String> {
+        let names = if folder { &mut self.stated } else { &mut self.files };
+        if !names.insert(name.clone()) {
+            return Err("it stands twice in the archive".to_owned());
         }
+        let mut next = if folder { Some(name.clone()) } else { name.parent() };
+        while let Some(folder) = next.filter(|folder| !self.folders.contains(folder)) {
+            next = folder.parent();
+            self.folders.insert(folder);
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), String> {
-        for name in &self.0 {
-            let mut above = name.parent();
-            while let Some(folder) = above {
-                if self.0.contains(&folder) {
-                    return Err(format!("`{folder}` is a file, and `{name}` is in it"));
-                }
-                above = folder.parent();
-            }
+        match self.files.intersection(&self.folders).next() {
+            None => Ok(()),
+            Some(name) => Err(format!("`{name}` is a file and a folder")),
         }
-        Ok(())
     }
 }
 
