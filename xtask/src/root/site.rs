@@ -125,6 +125,52 @@ fn write(wheel: &Wheel, file: &Installed, hand: &mut Hand<'_>, progress: &Progre
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::root::wheel::tests::{open, parts};
+    use crate::root::zip::forge::Part;
+
+    const A: &str = "a-1-py3-none-any.whl";
+    const B: &str = "b-1-py3-none-any.whl";
+
+    fn wheel(file: &str, files: &[(&str, &[u8])]) -> Wheel {
+        open(file, parts(file, files)).unwrap()
+    }
+
+    #[test]
+    fn what_was_planned_is_what_lies_there() {
+        let large = vec![7; 3 << 20];
+        let wheels = [
+            wheel(A, &[("a/x.py", b"x"), ("a/large", &large), ("shared/y", b"same")]),
+            wheel(B, &[("b.py", b""), ("shared/y", b"same"), ("shared/z", b"z")]),
+        ];
+        let place = tempfile::tempdir().unwrap();
+        let manifest = install(&wheels, place.path(), 1_700_000_000).unwrap();
+        assert_eq!(Manifest::of_tree(place.path()).unwrap(), manifest);
+        let again = tempfile::tempdir().unwrap();
+        let [a, b] = wheels;
+        let other = install(&[b, a], again.path(), 1_700_000_000).unwrap();
+        assert_eq!(other, manifest, "whatever their order");
+    }
+
+    #[test]
+    fn a_file_of_two_wheels_is_refused_with_both_names_before_anything_is_written() {
+        let wheels = [wheel(A, &[("x.py", b"one")]), wheel(B, &[("x.py", b"two")])];
+        let place = tempfile::tempdir().unwrap();
+        let error = install(&wheels, place.path(), 0).unwrap_err();
+        assert!(error.message().starts_with("`x.py` belongs to two: a file (3 bytes"), "{error}");
+        assert!(error.message().contains(A) && error.message().contains(B), "{error}");
+        assert_eq!(place.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn content_that_is_not_what_record_says_is_refused_by_name() {
+        let mut parts = parts(A, &[("a/x.py", b"good")]);
+        parts[0] = Part::new("a/x.py", b"evil");
+        let place = tempfile::tempdir().unwrap();
+        let error = install(&[open(A, parts).unwrap()], place.path(), 0).unwrap_err();
+        let start = format!("`{A}`: `a/x.py`: RECORD says sha256 {}", Sha256::of(b"good"));
+        assert!(error.message().starts_with(&start), "{error}");
+        assert_eq!(error.kind(), Kind::Archive);
+    }
 
     #[test]
     fn real_wheels_become_what_pip_installs() {

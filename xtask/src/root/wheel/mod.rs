@@ -6,6 +6,8 @@ mod name;
 mod record;
 mod scripts;
 mod spread;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
