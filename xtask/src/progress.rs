@@ -25,6 +25,8 @@ pub struct Progress {
     unit: Unit,
     total: Option<u64>,
     done: AtomicU64,
+    /// Of what is done, what was so before the start: it says nothing about speed.
+    given: AtomicU64,
     start: Instant,
     screen: Mutex<Screen>,
 }
@@ -55,6 +57,7 @@ impl Progress {
             unit,
             total,
             done: AtomicU64::new(0),
+            given: AtomicU64::new(0),
             start: now,
             screen: Mutex::new(Screen { live, shown: false, last: now, width }),
         }
@@ -66,19 +69,32 @@ impl Progress {
         self.draw();
     }
 
+    /// Adds `amount` of what was done before this run.
+    pub fn skip(&self, amount: u64) {
+        self.given.fetch_add(amount, Ordering::Relaxed);
+        self.add(amount);
+    }
+
     /// Takes back `amount`: bytes that turned out wrong.
     pub fn take_back(&self, amount: u64) {
         self.done.fetch_sub(amount, Ordering::Relaxed);
     }
 
-    /// So much is done.
-    pub fn done(&self) -> u64 {
-        self.done.load(Ordering::Relaxed)
+    /// So much was done by this run, at this speed: `485 MB in 3.0 s (162 MB/s)`.
+    pub fn summary(&self) -> String {
+        let seconds = self.start.elapsed().as_secs_f64().max(0.001);
+        let own = self.own();
+        match self.unit {
+            Unit::Items => format!("{own} in {seconds:.1} s"),
+            Unit::Bytes => {
+                let speed = bytes((own as f64 / seconds) as u64);
+                format!("{} in {seconds:.1} s ({speed}/s)", bytes(own))
+            }
+        }
     }
 
-    /// Time since the start.
-    pub fn elapsed(&self) -> Duration {
-        self.start.elapsed()
+    fn own(&self) -> u64 {
+        self.done.load(Ordering::Relaxed).saturating_sub(self.given.load(Ordering::Relaxed))
     }
 
     /// Writes `line` above the live line.
@@ -101,7 +117,9 @@ impl Progress {
             return;
         }
         screen.last = Instant::now();
-        let text = line(&self.what, self.unit, self.done(), self.total, self.elapsed());
+        let done = self.done.load(Ordering::Relaxed);
+        let rate = self.own() as f64 / self.start.elapsed().as_secs_f64().max(0.001);
+        let text = line(&self.what, self.unit, done, self.total, rate);
         if screen.live {
             let cut: String = text.chars().take(screen.width.saturating_sub(1)).collect();
             write(&format!("\r\x1b[K{cut}"));
@@ -127,12 +145,11 @@ impl Screen {
 }
 
 /// One line of progress.
-fn line(what: &str, unit: Unit, done: u64, total: Option<u64>, elapsed: Duration) -> String {
+fn line(what: &str, unit: Unit, done: u64, total: Option<u64>, rate: f64) -> String {
     let amount = |n: u64| match unit {
         Unit::Bytes => bytes(n),
         Unit::Items => n.to_string(),
     };
-    let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
     let speed = match unit {
         Unit::Bytes => format!(", {}/s", bytes(rate as u64)),
         Unit::Items => String::new(),
@@ -141,7 +158,7 @@ fn line(what: &str, unit: Unit, done: u64, total: Option<u64>, elapsed: Duration
         return format!("{what}: {}{speed}", amount(done));
     };
     let left = total.saturating_sub(done) as f64 / rate;
-    let left = if done == 0 || left > 359_999.0 {
+    let left = if rate < 1e-9 || left > 359_999.0 {
         String::new()
     } else {
         format!(", {} left", clock(left))
@@ -207,16 +224,14 @@ mod tests {
 
     #[test]
     fn a_line_has_share_speed_and_time_left() {
-        let line = |done, total, seconds| {
-            line("fetching", Unit::Bytes, done, total, Duration::from_secs(seconds))
-        };
+        let line = |done, total, rate| line("fetching", Unit::Bytes, done, total, rate);
         assert_eq!(
-            line(25_000_000, Some(100_000_000), 1),
+            line(25_000_000, Some(100_000_000), 25e6),
             "fetching:  25 %, 25 MB of 100 MB, 25 MB/s, 3 s left"
         );
-        assert_eq!(line(0, Some(5), 1), "fetching:   0 %, 0 B of 5 B, 0 B/s");
-        assert_eq!(line(10, None, 0), "fetching: 10 B, 10 kB/s");
-        assert_eq!(line(6, Some(5), 1), "fetching: 100 %, 6 B of 5 B, 6 B/s, 0 s left");
+        assert_eq!(line(0, Some(5), 0.0), "fetching:   0 %, 0 B of 5 B, 0 B/s");
+        assert_eq!(line(10, None, 1e4), "fetching: 10 B, 10 kB/s");
+        assert_eq!(line(6, Some(5), 6.0), "fetching: 100 %, 6 B of 5 B, 6 B/s, 0 s left");
         assert_eq!(clock(3607.4), "1:00:07");
         assert_eq!(clock(187.0), "3:07");
     }
