@@ -30,8 +30,17 @@ pub(super) enum Finding {
 }
 
 /// Looks at all of the tree at `place`.
-pub(super) fn look(place: &Path, mut seal: Seal) -> Finding {
+pub(super) fn look(place: &Path, seal: Seal) -> Finding {
     let believe = seal.is_of_this_boot();
+    find(place, seal, believe)
+}
+
+/// Reads all of the tree at `place`, whatever `lstat` says.
+pub(super) fn read_again(place: &Path, seal: Seal) -> Finding {
+    find(place, seal, false)
+}
+
+fn find(place: &Path, mut seal: Seal, believe: bool) -> Finding {
     let touched = pick(&seal.records, |record| is_touched(place, record, believe));
     let touched = match touched {
         Err(why) => return Finding::Broken(why),

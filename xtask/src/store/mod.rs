@@ -16,6 +16,7 @@ mod object;
 mod remove;
 mod room;
 mod seal;
+mod tend;
 mod tree;
 
 use std::fs::File;
@@ -25,12 +26,12 @@ use std::sync::{Arc, OnceLock};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext as _, Kind, Result};
 
+pub use hold::Hold;
 pub use manifest::{Entry, LINK_MODE, Manifest, Node};
 pub use object::Partial;
 pub use remove::remove;
 pub use room::{check_room, write_error};
-
-use hold::Hold;
+pub use tend::{Freed, Sound};
 
 /// A store on disk.
 #[derive(Clone, Debug)]
@@ -78,6 +79,12 @@ impl Store {
             let _other_thread_was_first = self.in_use.set(shared);
         }
         Ok(())
+    }
+
+    /// Waits until no other process holds `name`, and holds it until the result is dropped;
+    /// `what` says to people what is waited for.
+    pub fn hold(&self, name: &str, what: &str) -> Result<Hold> {
+        Hold::take(&self.folder("lock")?.join(name), what)
     }
 
     /// The folder `name` of the store, made when it is missing.

@@ -6,9 +6,8 @@ use std::io::{Seek as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::Store;
-use super::hold::Hold;
 use super::room::write_error;
+use super::{Hold, Store};
 use crate::digest::{Hasher, Sha256};
 use crate::error::{Error, IoContext as _, Kind, Result};
 
@@ -66,7 +65,7 @@ impl Store {
     /// does. `None` when the object is there (by then).
     pub fn partial(&self, digest: &Sha256, size: u64, what: &str) -> Result<Option<Partial>> {
         self.enter()?;
-        let hold = Hold::take(&self.folder("lock")?.join(digest.to_string()), what)?;
+        let hold = self.hold(&digest.to_string(), what)?;
         if self.has(digest, size)? {
             return Ok(None);
         }

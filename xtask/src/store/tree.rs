@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::check::{self, Finding};
-use super::hold::Hold;
 use super::remove::remove;
 use super::room::write_error;
 use super::seal::Seal;
@@ -33,9 +32,7 @@ impl Store {
         if self.look(&place) == Some(Finding::Whole) {
             return Ok(place);
         }
-        let hold = self.folder("lock").and_then(|lock| {
-            Hold::take(&lock.join(&name), &format!("the tree {kind}-{}", key.short()))
-        });
+        let hold = self.hold(&name, &format!("the tree {kind}-{}", key.short()));
         match (self.look(&place), hold) {
             (Some(Finding::Whole), _) => {}
             // What is right can be used from a store that cannot be written.
@@ -111,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::error::{Error, Kind};
-    use crate::store::Entry;
+    use crate::store::{Entry, Hold};
 
     /// A store with one tree in it, and how often that was made.
     struct Case {

@@ -1,0 +1,243 @@
+//! Looking after the store: checking all of it, making room.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::check::{self, Finding};
+use super::hold::Hold;
+use super::object::digest_of;
+use super::remove::remove;
+use super::seal::Seal;
+use super::tree::seal_of;
+use super::{Store, write_error};
+use crate::digest::Sha256;
+use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::interrupt;
+use crate::progress::{Progress, Unit};
+
+/// What was found sound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sound {
+    /// Objects.
+    pub objects: usize,
+    /// Trees.
+    pub trees: usize,
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Freed {
+    /// Objects, trees and remains.
+    pub items: usize,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Reads all bytes of all objects and trees. What is damaged is set aside, so that it is
+    /// fetched or made again, and named in the error.
+    pub fn verify(&self) -> Result<Sound> {
+        self.enter()?;
+        let (objects, trees) = (self.objects()?, self.trees()?);
+        let total = (objects.len() + trees.len()) as u64;
+        let progress = Progress::new("verifying", Unit::Items, Some(total));
+        let mut damaged = Vec::new();
+        for (path, digest) in &objects {
+            interrupt::check()?;
+            match (digest, digest_of(path)) {
+                (Some(digest), Ok(found)) if found == *digest => {}
+                (_, Ok(found)) => damaged.push((path, format!("found sha256 {found}"))),
+                (_, Err(error)) => damaged.push((path, error.message().to_owned())),
+            }
+            progress.add(1);
+        }
+        for path in &trees {
+            interrupt::check()?;
+            let seal = std::fs::read(seal_of(path)).ok().and_then(|bytes| Seal::decode(&bytes));
+            match seal.map(|seal| check::read_again(path, seal)) {
+                Some(Finding::Broken(why)) => damaged.push((path, why)),
+                Some(_) => {}
+                None => damaged.push((path, "no seal: it was never finished".to_owned())),
+            }
+            progress.add(1);
+        }
+        let mut lines = String::new();
+        for (path, why) in damaged {
+            self.set_aside(path)?;
+            remove(&seal_of(path))?;
+            lines += &format!("\n  {}: {why}", path.display());
+        }
+        if lines.is_empty() {
+            return Ok(Sound { objects: objects.len(), trees: trees.len() });
+        }
+        let message = format!("the store is damaged; set aside in `aside/`:{lines}");
+        Err(Error::new(Kind::Digest, message).hint("run `cargo xtask fetch`"))
+    }
+
+    /// Removes what is neither in `keep` nor needed to run: other objects, parts of other
+    /// downloads, what was set aside, and with `trees` all derived trees (they are made again
+    /// when they are wanted). Waits until no other command uses the store.
+    pub fn collect(&self, keep: &BTreeSet<Sha256>, trees: bool) -> Result<Freed> {
+        if !self.root.is_dir() {
+            return Ok(Freed::default());
+        }
+        let in_use = self.folder("lock")?.join("in-use");
+        let _alone = Hold::take(&in_use, "other commands to end: they use the store")?;
+        let kept = |digest: &Option<Sha256>| digest.is_some_and(|digest| keep.contains(&digest));
+        let objects = self.objects()?.into_iter().filter(|(_, digest)| !kept(digest));
+        let mut doomed: Vec<PathBuf> = objects.map(|(path, _)| path).collect();
+        let part = |path: &Path| path.file_stem()?.to_str()?.parse().ok();
+        doomed.extend(list(&self.root.join("tmp"))?.into_iter().filter(|path| !kept(&part(path))));
+        doomed.extend(list(&self.root.join("aside"))?);
+        doomed.extend(list(&self.root.join("lock"))?.into_iter().filter(|path| *path != in_use));
+        if trees {
+            // A tree without its seal counts for nothing: seals go first.
+            let (seals, folders): (Vec<_>, Vec<_>) =
+                list(&self.root.join("trees"))?.into_iter().partition(|path| path.is_file());
+            doomed.extend(seals.into_iter().chain(folders));
+        }
+        let mut freed = Freed::default();
+        for path in doomed {
+            interrupt::check()?;
+            freed.bytes += size(&path);
+            freed.items += 1;
+            remove(&path)?;
+        }
+        Ok(freed)
+    }
+
+    /// All objects and the digest that each is named by.
+    fn objects(&self) -> Result<Vec<(PathBuf, Option<Sha256>)>> {
+        let mut found = Vec::new();
+        for folder in list(&self.root.join("objects"))? {
+            for path in list(&folder)? {
+                let name = path.strip_prefix(self.root.join("objects")).unwrap_or(&path);
+                let digest = name.to_string_lossy().replace('/', "").parse().ok();
+                found.push((path, digest));
+            }
+        }
+        Ok(found)
+    }
+
+    fn trees(&self) -> Result<Vec<PathBuf>> {
+        let all = list(&self.root.join("trees"))?.into_iter();
+        Ok(all.filter(|path| path.extension().is_none_or(|e| e != "seal")).collect())
+    }
+}
+
+/// What is in a folder, sorted; nothing when there is no folder.
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let items = match folder.read_dir() {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        items => items.at("read", folder)?,
+    };
+    let mut paths = items
+        .map(|item| item.map(|item| item.path()))
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(|cause| write_error(folder, 0, &cause))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Bytes on disk of all below `path`, as far as it can be read.
+fn size(path: &Path) -> u64 {
+    let Ok(stat) = path.symlink_metadata() else { return 0 };
+    let own = stat.blocks() * 512;
+    match stat.is_dir() {
+        true => own + list(path).unwrap_or_default().iter().map(|path| size(path)).sum::<u64>(),
+        false => own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::Manifest;
+
+    fn filled() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path());
+        for bytes in ["kept", "old"] {
+            let digest = Sha256::of(bytes.as_bytes());
+            let mut partial = store.partial(&digest, bytes.len() as u64, "x").unwrap().unwrap();
+            partial.write(bytes.as_bytes()).unwrap();
+            partial.commit().unwrap();
+        }
+        let make = |place: &Path| {
+            fs::write(place.join("file"), "bytes").unwrap();
+            Manifest::of_tree(place)
+        };
+        store.tree("root", &Sha256::of(b"key"), make).unwrap();
+        // A store of another process: this one's says that it is in use.
+        (folder, Store::at(store.root()))
+    }
+
+    fn place(store: &Store) -> PathBuf {
+        store.trees().unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_sound_store_is_counted() {
+        let (_folder, store) = filled();
+        assert_eq!(store.verify().unwrap(), Sound { objects: 2, trees: 1 });
+        assert_eq!(
+            Store::at("/nonexistent").collect(&BTreeSet::new(), true).unwrap(),
+            Freed::default()
+        );
+    }
+
+    #[test]
+    fn all_damage_is_named_and_set_aside() {
+        let (_folder, store) = filled();
+        let object = store.object(&Sha256::of(b"old"));
+        fs::remove_file(&object).unwrap();
+        fs::write(&object, "odd").unwrap();
+        fs::write(object.with_file_name("stranger"), "").unwrap();
+        fs::write(place(&store).join("file"), "bytez").unwrap();
+        let error = store.verify().unwrap_err();
+        assert_eq!(error.kind(), Kind::Digest);
+        for name in [&object, &object.with_file_name("stranger"), &store.root().join("trees/root-")]
+        {
+            assert!(error.message().contains(&name.display().to_string()), "{error}");
+        }
+        assert_eq!(list(&store.root().join("aside")).unwrap().len(), 3);
+        assert_eq!(store.verify().unwrap(), Sound { objects: 1, trees: 0 });
+    }
+
+    #[test]
+    fn only_what_is_named_stays() {
+        let (_folder, store) = filled();
+        let kept = Sha256::of(b"kept");
+        let tmp = store.root().join("tmp");
+        fs::write(tmp.join(format!("{kept}.part")), "k").unwrap();
+        fs::write(tmp.join(format!("{}.part", Sha256::of(b"x"))), "x").unwrap();
+        fs::create_dir_all(store.root().join("aside/tree")).unwrap();
+        let keep = BTreeSet::from([kept]);
+        let freed = store.collect(&keep, false).unwrap();
+        assert_eq!(freed.items, 3, "an object, a part, what was aside");
+        assert!(freed.bytes > 0);
+        assert!(store.has(&kept, 4).unwrap() && !store.has(&Sha256::of(b"old"), 3).unwrap());
+        assert_eq!(store.trees().unwrap().len(), 1);
+        store.collect(&keep, true).unwrap();
+        assert_eq!(list(&store.root().join("trees")).unwrap().len(), 0);
+        assert_eq!(list(&tmp).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn nothing_is_removed_under_a_command_that_runs() {
+        let (_folder, store) = filled();
+        let other = Store::at(store.root());
+        let path = other.verified(&Sha256::of(b"kept"), "x").unwrap();
+        std::thread::scope(|scope| {
+            let collector = scope.spawn(|| store.collect(&BTreeSet::new(), true).unwrap());
+            assert!(path.exists());
+            assert!(Hold::try_take(&store.root().join("lock/in-use")).unwrap().is_none());
+            drop(other);
+            assert!(collector.join().unwrap().items > 0);
+        });
+        assert!(!path.exists());
+    }
+}
