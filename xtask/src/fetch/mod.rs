@@ -1,1 +1,141 @@
 //! Downloads: the only step with a network.
+//!
+//! [`plan()`] says what is needed, the store what is there, [`Mirrors`](mirrors::Mirrors) who
+//! may serve the rest. Whoever serves it, only bytes with the lock's digest are published.
+
+mod apt;
+mod download;
+#[cfg(test)]
+mod example;
+mod http;
+mod index;
+mod mirrors;
+mod names;
+mod pip;
+mod plan;
+mod proxy;
+mod run;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod tests;
+mod url;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use plan::{Download, Origin, Selection, Wheels, plan};
+pub use url::{Scheme, Url};
+
+use crate::error::{Error, Kind, Result};
+use crate::lock::Lock;
+use crate::store::{Store, check_room};
+
+/// How to fetch.
+#[derive(Clone)]
+pub struct Options {
+    /// Touch no network: what is missing is an error.
+    pub offline: bool,
+    /// Downloads at once.
+    pub jobs: usize,
+    /// What mirrors may take.
+    pub limits: Limits,
+    /// The environment: mirrors, proxies, CA bundles.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Options {
+    /// The usual way, in this process's environment.
+    pub fn from_env(offline: bool) -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let env = std::env::vars_os().filter_map(text).collect();
+        Options { offline, jobs: 16, limits: Limits::default(), env }
+    }
+}
+
+/// What mirrors may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Attempts at one URL that bring nothing.
+    pub attempts: u32,
+    /// An attempt that brings so many bytes brings something.
+    pub piece: u64,
+    /// Before the second attempt; doubled before each further one.
+    pub backoff: Duration,
+    /// The longest wait that a server may ask for.
+    pub patience: Duration,
+    /// For a connection to be made.
+    pub connect: Duration,
+    /// Between two pieces of data.
+    pub idle: Duration,
+    /// Bytes a second over a whole attempt; a mirror that drips is given up.
+    pub slowest: u64,
+    /// Bytes of an index page.
+    pub page: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            attempts: 5,
+            piece: 1 << 20,
+            backoff: Duration::from_millis(500),
+            patience: Duration::from_secs(60),
+            connect: Duration::from_secs(10),
+            idle: Duration::from_secs(30),
+            slowest: 4 << 10,
+            page: 64 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// For an answer of so many bytes.
+    fn total(&self, bytes: u64) -> Duration {
+        self.connect + self.idle + Duration::from_secs(bytes / self.slowest.max(1))
+    }
+}
+
+/// Has all of `selection` in the store. Quick when it is there already: its bytes are hashed
+/// when they are used.
+pub fn ensure(lock: &Lock, store: &Store, selection: &Selection, options: &Options) -> Result<()> {
+    let downloads = plan(lock, selection)?;
+    let missing = missing(store, &downloads)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if options.offline {
+        return Err(offline(&missing));
+    }
+    let _alone = store.hold("fetch", "another command's downloads")?;
+    let missing = self::missing(store, &downloads)?; // the other command may have brought all
+    if missing.is_empty() {
+        return Ok(());
+    }
+    check_room(store.root(), missing.iter().map(|download| download.size).sum())?;
+    let mirrors = mirrors::Mirrors::find(lock, &missing, &options.env)?;
+    run::run(&missing, &mirrors, store, options)
+}
+
+fn missing<'a>(store: &Store, downloads: &'a [Download]) -> Result<Vec<&'a Download>> {
+    let mut missing = Vec::new();
+    for download in downloads {
+        if !store.has(&download.sha256, download.size)? {
+            missing.push(download);
+        }
+    }
+    Ok(missing)
+}
+
+fn offline(missing: &[&Download]) -> Error {
+    const SHOWN: usize = 5;
+    let mut names: Vec<&str> = missing.iter().take(SHOWN).map(|d| d.what.as_str()).collect();
+    let more = format!("and {} more", missing.len().saturating_sub(SHOWN));
+    if missing.len() > SHOWN {
+        names.push(&more);
+    }
+    let message = format!("not in the store, and --offline is given: {}", names.join(", "));
+    Error::new(Kind::Fetch, message).hint("run `cargo xtask fetch` while the network is there")
+}

@@ -1,0 +1,290 @@
+//! HTTP: the one file that talks to the network.
+//!
+//! Redirects are followed here, few of them, and never from `https` to `http` or into the
+//! machine's own files. Bodies come as they are: no encoding is asked for and none undone.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek as _, SeekFrom};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::http::Response as UreqResponse;
+use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::transport::{Connector as _, DefaultConnector, TcpConnector};
+use ureq::{Agent, Body, config::Config};
+
+use super::Limits;
+use super::names::Names;
+use super::proxy::{Proxies, Route, WholeUrl};
+use super::url::{Scheme, Url};
+use crate::error::{Error, IoContext as _, Kind, Result};
+
+/// A redirect leads to a redirect at most so often.
+const REDIRECTS: usize = 5;
+
+/// Kept open for the next request.
+const CONNECTIONS: usize = 16;
+
+/// CA bundles of other tools, for a machine that sets up no own.
+const BUNDLES: [&str; 3] = ["PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+
+/// A client; its connections are kept and shared.
+pub(super) struct Http {
+    direct: Agent,
+    /// To proxies that are asked for whole URLs.
+    forward: Agent,
+    /// One for `http`, one for `https`, when they go through a tunnel.
+    tunnels: BTreeMap<Scheme, Agent>,
+    proxies: Proxies,
+}
+
+/// An answer that has a body to read: 200, 206 or 416.
+pub(super) struct Response {
+    pub status: u16,
+    /// After redirects.
+    pub url: Url,
+    /// Bytes of the body, where the server says so.
+    pub length: Option<u64>,
+    /// First byte of the body within the file, of a 206.
+    pub start: Option<u64>,
+    pub content_type: String,
+    pub body: Box<dyn Read + Send>,
+}
+
+/// Why there is no answer, or only part of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// For people; follows a URL and a colon.
+    pub why: String,
+    pub retry: Retry,
+}
+
+/// Whether trying again may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    No,
+    Soon,
+    /// The server said when.
+    After(Duration),
+}
+
+impl Failure {
+    pub fn last(why: impl Into<String>) -> Self {
+        Failure { why: why.into(), retry: Retry::No }
+    }
+
+    pub fn passing(why: impl Into<String>) -> Self {
+        Failure { why: why.into(), retry: Retry::Soon }
+    }
+}
+
+impl Http {
+    /// A client for this environment's proxies and CA bundles.
+    pub fn new(limits: &Limits, env: &BTreeMap<String, String>) -> Result<Self> {
+        let proxies = Proxies::from_env(env)?;
+        let tls = TlsConfig::builder().root_certs(root_certs(env)?).build();
+        let config = |proxy: Option<ureq::Proxy>| -> Config {
+            Agent::config_builder()
+                .proxy(proxy)
+                .tls_config(tls.clone())
+                .timeout_resolve(Some(limits.connect))
+                .timeout_connect(Some(limits.connect))
+                .timeout_per_read(Some(limits.idle))
+                .timeout_per_write(Some(limits.idle))
+                .http_status_as_error(false)
+                .max_idle_connections(CONNECTIONS)
+                .max_idle_connections_per_host(CONNECTIONS)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .accept_encoding("identity")
+                .user_agent(concat!("lockstep/", env!("CARGO_PKG_VERSION")))
+                .build()
+        };
+        let names = Names::default();
+        let agent =
+            |proxy| Agent::with_parts(config(proxy), DefaultConnector::default(), names.clone());
+        let whole_url = ().chain(TcpConnector::default()).chain(WholeUrl);
+        let tunnel = |scheme| match proxies.of_scheme(scheme) {
+            Route::Tunnel(proxy) => Some((scheme, agent(Some(proxy.clone())))),
+            Route::Direct | Route::Forward(_) => None,
+        };
+        Ok(Http {
+            tunnels: [Scheme::Http, Scheme::Https].into_iter().filter_map(tunnel).collect(),
+            direct: agent(None),
+            forward: Agent::with_parts(config(None), whole_url, names.clone()),
+            proxies,
+        })
+    }
+
+    /// Ends all that is under way, in other threads too; the client is of no use any more.
+    pub fn stop(&self) {
+        let agents = [&self.direct, &self.forward].into_iter().chain(self.tunnels.values());
+        agents.for_each(|agent| agent.clone().shutdown());
+    }
+
+    /// Gets `url` from byte `from` on, all of it within `total`.
+    pub fn get(
+        &self,
+        url: &Url,
+        from: u64,
+        accept: &str,
+        total: Duration,
+    ) -> Result<Response, Failure> {
+        let mut url = url.clone();
+        for _ in 0..=REDIRECTS {
+            if url.scheme() == Scheme::File {
+                return open(url, from);
+            }
+            let answer = self.send(&url, from, accept, total)?;
+            if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return accepted(url, answer);
+            }
+            url = redirected(&url, header(&answer, "location").unwrap_or_default())?;
+        }
+        Err(Failure::last(format!("more than {REDIRECTS} redirects, the last to {url}")))
+    }
+
+    fn send(
+        &self,
+        url: &Url,
+        from: u64,
+        accept: &str,
+        total: Duration,
+    ) -> Result<UreqResponse<Body>, Failure> {
+        let route = self.proxies.route(url);
+        let (agent, asked) = match &route {
+            Route::Direct => (&self.direct, url.request()),
+            Route::Tunnel(_) => {
+                (self.tunnels.get(&url.scheme()).unwrap_or(&self.direct), url.request())
+            }
+            Route::Forward(proxy) => (&self.forward, url.request_at(proxy)),
+        };
+        let mut request = agent.get(asked).header("accept", accept);
+        if let Route::Forward(proxy) = &route {
+            request = request.header("host", url.host());
+            if let Some(word) = proxy.authorization() {
+                request = request.header("proxy-authorization", word);
+            }
+        }
+        if let Some(word) = url.authorization() {
+            request = request.header("authorization", word);
+        }
+        if from > 0 {
+            request = request.header("range", format!("bytes={from}-"));
+        }
+        request.config().timeout_global(Some(total)).build().call().map_err(|error| failed(&error))
+    }
+}
+
+/// The answers that have a file in them, and those of which another try may make one.
+fn accepted(url: Url, answer: UreqResponse<Body>) -> Result<Response, Failure> {
+    let status = answer.status();
+    if !matches!(status.as_u16(), 200 | 206 | 416) {
+        let retry = match (status.as_u16(), header(&answer, "retry-after")) {
+            (408 | 425 | 429 | 500 | 502..=504, Some(after)) => {
+                // A date would need a clock to be of use.
+                after
+                    .parse()
+                    .map_or(Retry::Soon, |seconds| Retry::After(Duration::from_secs(seconds)))
+            }
+            (408 | 425 | 429 | 500 | 502..=504, None) => Retry::Soon,
+            _ => Retry::No,
+        };
+        return Err(Failure { why: format!("HTTP status {status}"), retry });
+    }
+    let range = header(&answer, "content-range").and_then(|range| range.strip_prefix("bytes "));
+    Ok(Response {
+        status: status.as_u16(),
+        length: header(&answer, "content-length").and_then(|length| length.parse().ok()),
+        start: range.and_then(|range| range.split('-').next()?.parse().ok()),
+        content_type: header(&answer, "content-type").unwrap_or("no content type").to_owned(),
+        url,
+        body: Box::new(answer.into_body().into_reader()),
+    })
+}
+
+fn header<'a>(answer: &'a UreqResponse<Body>, name: &str) -> Option<&'a str> {
+    answer.headers().get(name)?.to_str().ok()
+}
+
+fn redirected(from: &Url, location: &str) -> Result<Url, Failure> {
+    let to =
+        from.join(location).map_err(|why| Failure::last(format!("a redirect to no URL: {why}")))?;
+    match (from.scheme(), to.scheme()) {
+        (_, Scheme::File) => Err(Failure::last("a redirect to a file of this machine is refused")),
+        (Scheme::Https, Scheme::Http) => {
+            Err(Failure::last(format!("a redirect from https to {to} is refused")))
+        }
+        _ => Ok(to),
+    }
+}
+
+/// A mirror may be a folder of this machine.
+fn open(url: Url, from: u64) -> Result<Response, Failure> {
+    let path = PathBuf::from(std::ffi::OsString::from_vec(url.file_path()));
+    let failed = |cause: std::io::Error| Failure::last(cause.to_string());
+    let mut file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    file.seek(SeekFrom::Start(from)).map_err(failed)?;
+    Ok(Response {
+        status: if from > 0 { 206 } else { 200 },
+        url,
+        length: Some(length.saturating_sub(from)),
+        start: Some(from),
+        content_type: "a file".to_owned(),
+        body: Box::new(file),
+    })
+}
+
+fn failed(error: &ureq::Error) -> Failure {
+    match error {
+        ureq::Error::Timeout(_) => Failure::passing(format!("no answer in time ({error})")),
+        ureq::Error::Io(cause) => read_failed(cause),
+        ureq::Error::HostNotFound => Failure::passing("the host is not known"),
+        ureq::Error::ConnectionFailed | ureq::Error::BodyStalled => {
+            Failure::passing(error.to_string())
+        }
+        ureq::Error::Protocol(_) => Failure::passing(format!("no HTTP: {error}")),
+        other => Failure::last(other.to_string()),
+    }
+}
+
+/// Why reading from the network stopped.
+pub(super) fn read_failed(cause: &std::io::Error) -> Failure {
+    if let Some(inner) = cause.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+        return failed(inner);
+    }
+    match cause.kind() {
+        // What TLS refuses, it refuses the next time too.
+        std::io::ErrorKind::InvalidData => Failure::last(cause.to_string()),
+        _ => Failure::passing(cause.to_string()),
+    }
+}
+
+/// The machine's own roots, which know SSL_CERT_FILE and SSL_CERT_DIR; another tool's bundle
+/// only where these are not set.
+fn root_certs(env: &BTreeMap<String, String>) -> Result<RootCerts> {
+    let set = |name: &&str| env.get(*name).is_some_and(|value| !value.is_empty());
+    if ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(set) {
+        return Ok(RootCerts::PlatformVerifier);
+    }
+    let Some(name) = BUNDLES.iter().find(|name| set(name)) else {
+        return Ok(RootCerts::PlatformVerifier);
+    };
+    let path = PathBuf::from(&env[*name]);
+    let pem = std::fs::read(&path).at("read", &path).map_err(|error| error.context(name))?;
+    let certificates: Vec<_> = ureq::tls::parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        let message = format!("{name}: `{}` has no certificate in it", path.display());
+        return Err(Error::new(Kind::Fetch, message));
+    }
+    Ok(RootCerts::Specific(Arc::new(certificates)))
+}
