@@ -5,8 +5,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Result;
+use crate::fetch::{self, Options, Selection};
 use crate::ledger::Proposals;
 use crate::ledger::accept::accept;
+use crate::lock::Lock;
+use crate::progress::bytes;
 use crate::workspace::Workspace;
 
 /// Reproducible builds of TensorFlow custom ops: one workspace.toml in, the same bits out.
@@ -16,6 +19,9 @@ pub struct Cli {
     /// Workspace folder (default: the one that holds the current directory)
     #[arg(long, global = true, value_name = "DIR")]
     pub workspace: Option<std::path::PathBuf>,
+    /// Touch no network: what is missing from the store is an error
+    #[arg(long, global = true)]
+    pub offline: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -26,10 +32,33 @@ pub struct Cli {
 pub enum Command {
     /// Resolve the pins of workspace.toml to workspace.lock
     Update(crate::update::Options),
+    /// Download all that workspace.lock names into the store
+    Fetch,
     /// Take what the last build-ops proposed as the committed ledger
     Accept,
+    /// Look after the store of downloads and trees
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Print where the workspace is
     Root,
+}
+
+/// What can be done with the store.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Print where the store is
+    Path,
+    /// Read everything and set aside what is damaged
+    Verify,
+    /// Remove what workspace.lock does not name
+    Gc {
+        /// Keep what the lock of this workspace names, too
+        #[arg(long, value_name = "DIR")]
+        also: Vec<std::path::PathBuf>,
+        /// Remove all trees, too; they are made again when they are needed
+        #[arg(long)]
+        trees: bool,
+    },
 }
 
 /// Runs the parsed command line.
@@ -42,6 +71,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     let workspace = Workspace::find(&start)?;
     match cli.command {
         Command::Update(options) => crate::update::run(&workspace, &store()?, options)?,
+        Command::Fetch => fetch_all(&workspace, &Options::from_env(cli.offline))?,
+        Command::Store(command) => tend(&workspace, &command)?,
         Command::Accept => {
             let proposals = Proposals::from_env(|name| std::env::var_os(name));
             print!("{}", accept(&workspace, proposals)?);
@@ -49,6 +80,44 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Root => println!("{}", workspace.root().display()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The lock, checked against its pins: no command works from a stale one.
+fn locked(workspace: &Workspace) -> Result<Lock> {
+    let lock = Lock::load(&workspace.lock())?;
+    lock.check_pins(&crate::pins::load(&workspace.pins())?)?;
+    Ok(lock)
+}
+
+fn fetch_all(workspace: &Workspace, options: &Options) -> Result<()> {
+    let (lock, store) = (locked(workspace)?, store()?);
+    fetch::ensure(&lock, &store, &Selection::all(), options)?;
+    let files = fetch::plan(&lock, &Selection::all())?;
+    let size = files.iter().map(|file| file.size).sum();
+    println!("all {} files of workspace.lock are in the store ({})", files.len(), bytes(size));
+    Ok(())
+}
+
+fn tend(workspace: &Workspace, command: &StoreCommand) -> Result<()> {
+    let store = store()?;
+    match command {
+        StoreCommand::Path => println!("{}", store.root().display()),
+        StoreCommand::Verify => {
+            let sound = store.verify()?;
+            println!("{} objects and {} trees are sound", sound.objects, sound.trees);
+        }
+        StoreCommand::Gc { also, trees } => {
+            let others = also.iter().map(|folder| Workspace::at(folder.as_path()));
+            let mut keep = std::collections::BTreeSet::new();
+            for workspace in std::iter::once(workspace.clone()).chain(others) {
+                let lock = Lock::load(&workspace.lock())?;
+                keep.extend(fetch::plan(&lock, &Selection::all())?.iter().map(|file| file.sha256));
+            }
+            let freed = store.collect(&keep, *trees)?;
+            println!("removed {} items, {}", freed.items, bytes(freed.bytes));
+        }
+    }
+    Ok(())
 }
 
 fn store() -> Result<crate::store::Store> {

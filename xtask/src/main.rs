@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         return code; // this process is the engine's launcher: one thread, nothing of ours
     }
     interrupt::install();
+    end_with_the_reader();
     match cli::run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -18,4 +19,16 @@ fn main() -> ExitCode {
             ExitCode::from(&error)
         }
     }
+}
+
+/// `cargo xtask … | head`: when nobody reads on, printing ends the process as SIGPIPE would.
+fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let words = panic.to_string();
+        if words.contains("failed printing to std") && words.contains("Broken pipe") {
+            std::process::exit(141);
+        }
+        usual(panic);
+    }));
 }
