@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::error::Result;
 use crate::fetch::{self, Options, Selection};
@@ -34,13 +34,27 @@ pub enum Command {
     Update(crate::update::Options),
     /// Download all that workspace.lock names into the store
     Fetch,
+    /// Build every op package with Bazel and compare with the committed ledger
+    BuildOps(crate::build::run::Options),
     /// Take what the last build-ops proposed as the committed ledger
     Accept,
+    /// Run op packages' own tests in the runtime root, against real TensorFlow
+    TestOps(crate::build::trial::Options),
+    /// Make an op package that builds, loads and passes its test at once
+    NewOp {
+        /// Lower-case letters, digits and `_`: Bazel package and Python package at once
+        name: String,
+    },
     /// Look after the store of downloads and trees
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Print where the workspace is
-    Root,
+    /// Run everything that CI runs: format, lints, the real build, all tests
+    Ci,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// What can be done with the store.
@@ -77,20 +91,28 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             let proposals = Proposals::from_env(|name| std::env::var_os(name));
             print!("{}", accept(&workspace, proposals)?);
         }
-        Command::Root => println!("{}", workspace.root().display()),
+        Command::BuildOps(options) => {
+            crate::build::run::run(&workspace, &store()?, &options, cli.offline)?
+        }
+        Command::TestOps(options) => {
+            crate::build::trial::run(&workspace, &store()?, &options, cli.offline)?
+        }
+        Command::NewOp { name } => crate::build::new_op::run(&workspace, &name)?,
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "cargo-xtask",
+                &mut std::io::stdout(),
+            );
+        }
+        Command::Ci => crate::ci::run(&workspace, &store()?, cli.offline)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The lock, checked against its pins: no command works from a stale one.
-fn locked(workspace: &Workspace) -> Result<Lock> {
-    let lock = Lock::load(&workspace.lock())?;
-    lock.check_pins(&crate::pins::load(&workspace.pins())?)?;
-    Ok(lock)
-}
-
 fn fetch_all(workspace: &Workspace, options: &Options) -> Result<()> {
-    let (lock, store) = (locked(workspace)?, store()?);
+    let (lock, store) = (crate::build::material::locked(workspace)?, store()?);
     fetch::ensure(&lock, &store, &Selection::all(), options)?;
     let files = fetch::plan(&lock, &Selection::all())?;
     let size = files.iter().map(|file| file.size).sum();

@@ -38,4 +38,6 @@ pub mod ledger;
 
 pub mod update;
 
+pub mod ci;
+
 pub mod cli;

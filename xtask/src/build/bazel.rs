@@ -72,11 +72,13 @@ pub fn version(lock: &Lock, folders: &Folders<'_>) -> Run {
 /// The run that builds every op package and the probe.
 pub fn build(lock: &Lock, folders: &Folders<'_>) -> Run {
     let events = format!("--build_event_json_file={OUT}/{EVENTS}");
+    // The system rc is the locked package's own: it says where Debian's Bazel is unpacked.
+    let rc = if lock.bazel.binary.is_some() { "bazelrc" } else { "bazelrc.debian" };
+    let rc = format!("--bazelrc=/work/toolchains/{rc}");
     let argv = [
         "/usr/bin/bazel",
-        "--nosystem_rc",
         "--nohome_rc",
-        "--bazelrc=/work/toolchains/bazelrc",
+        &rc,
         "--output_user_root=/out/bazel",
         "build",
         &events,

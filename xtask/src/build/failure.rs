@@ -51,7 +51,7 @@ fn package_of(label: &str) -> &str {
 fn first_error(words: &str) -> String {
     let lines: Vec<&str> = words.lines().collect();
     let is_error = |line: &&str| line.contains("error:") || line.contains("undefined reference");
-    let Some(at) = lines.iter().position(|line| is_error(&line)) else {
+    let Some(at) = lines.iter().position(is_error) else {
         return lines[lines.len().saturating_sub(SHOWN)..].join("\n");
     };
     // The line before names the function; the lines after are the excerpt.

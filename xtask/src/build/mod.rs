@@ -7,11 +7,17 @@
 
 pub mod bazel;
 pub mod check;
+pub mod compile;
 pub mod event;
 pub mod failure;
 pub mod finished;
 pub mod label;
+pub mod material;
+pub mod new_op;
 pub mod op;
+pub mod output;
+pub mod run;
 pub mod source;
 pub mod stamp;
+pub mod trial;
 pub mod wheel;

@@ -13,6 +13,8 @@ use flate2::write::DeflateEncoder;
 use crate::digest::Sha256;
 use crate::error::{Error, Kind, Result};
 use crate::lock::Lock;
+use crate::root::wheel::Wheel;
+use crate::workspace::Workspace;
 
 /// The folder in site-packages whose libraries `import tensorflow` loads.
 pub const PLUGINS: &str = "tensorflow-plugins";
@@ -24,6 +26,22 @@ pub type Member = (String, Vec<u8>);
 /// so that pip refuses a machine that is too old. `glibc` is `(major, minor)`.
 pub fn file_name(lock: &Lock, glibc: (u32, u32)) -> String {
     format!("{}-{}-{}.whl", escaped(&lock.ops.name), lock.ops.version, tag(glibc))
+}
+
+/// The ops wheel that `build-ops` left in `dist/`.
+pub fn built(workspace: &Workspace, lock: &Lock) -> Result<Wheel> {
+    let stem = format!("{}-{}-", escaped(&lock.ops.name), lock.ops.version);
+    let dist = workspace.dist();
+    let names = std::fs::read_dir(&dist).into_iter().flatten().flatten();
+    let mut names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    match names.find(|name| name.starts_with(&stem) && name.ends_with(".whl")) {
+        Some(name) => Wheel::open(&dist.join(&name), &name),
+        None => Err(Error::new(
+            Kind::Pins,
+            format!("no ops wheel `{stem}….whl` in `{}`", dist.display()),
+        )
+        .hint("run `cargo xtask build-ops`")),
+    }
 }
 
 fn tag((major, minor): (u32, u32)) -> String {
@@ -170,7 +188,7 @@ fn dos_time(epoch: u64) -> u32 {
         return 1 << 21 | 1 << 16;
     }
     let date = (year - 1980).min(127) << 9 | month << 5 | day;
-    let time = (second / 3_600) << 11 | (second / 60 % 60) << 5 | second % 60 / 2;
+    let time = (second / 3_600) << 11 | (second / 60 % 60) << 5 | (second % 60 / 2);
     u32::try_from(date << 16 | time).unwrap_or(u32::MAX)
 }
 

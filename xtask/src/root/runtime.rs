@@ -16,7 +16,8 @@ pub fn ensure(lock: &Lock, store: &Store) -> Result<PathBuf> {
 /// All that the runtime root is a function of.
 pub fn recipe(lock: &Lock) -> Recipe<'_> {
     let mut recipe = Recipe::of(lock, RootKind::Runtime, "runtime");
-    recipe.mount_points = vec!["out".to_owned(), dist_packages(&lock.python)];
+    recipe.mount_points =
+        vec!["work/ops".to_owned(), "out".to_owned(), dist_packages(&lock.python)];
     recipe
 }
 

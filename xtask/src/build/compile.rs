@@ -1,0 +1,118 @@
+//! Bazel's run: the pinned Bazel, what it built, what it refused.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use crate::abi::OpLibrary;
+use crate::build::bazel::{self, Folders};
+use crate::build::event::Events;
+use crate::build::failure;
+use crate::build::op::OpPackage;
+use crate::engine::{Engine, Log, Output};
+use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::lock::Lock;
+use crate::progress::{Progress, Unit};
+use crate::workspace::Workspace;
+
+/// What Bazel made, on the host.
+pub struct Built {
+    /// The op libraries, sorted by package.
+    pub libraries: Vec<OpLibrary>,
+    /// The program that prints what a library registers.
+    pub probe: PathBuf,
+}
+
+/// A Bazel whose own answer differs from its pin is an error.
+pub fn check_version(
+    engine: &Engine,
+    workspace: &Workspace,
+    lock: &Lock,
+    folders: &Folders<'_>,
+) -> Result<()> {
+    let log = workspace.scratch().join("log/bazel-version.log");
+    let outcome = engine.run(&bazel::version(lock, folders), Output::Log(Log::at(&log)))?;
+    let output = fs::read_to_string(&log).at("read", &log)?;
+    let answer = output.lines().last().unwrap_or_default().trim();
+    if outcome.success() && answer == lock.bazel.answer {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Tool,
+        format!(
+            "Bazel is not the pinned one (workspace.toml, `bazel`): expected version {} to answer \
+             `{}`, found `{answer}` ({outcome})",
+            lock.bazel.version, lock.bazel.answer,
+        ),
+    )
+    .hint("if that is the Bazel you want, pin its version and answer, then run `cargo xtask update bazel`"))
+}
+
+/// Runs Bazel and reads its events.
+pub fn build(
+    engine: &Engine,
+    workspace: &Workspace,
+    lock: &Lock,
+    packages: &[OpPackage],
+    folders: &Folders<'_>,
+) -> Result<Built> {
+    let log = workspace.scratch().join("log/bazel.log");
+    let events = folders.out.join(bazel::EVENTS);
+    if events.exists() {
+        fs::remove_file(&events).at("remove", &events)?;
+    }
+    let progress =
+        Progress::new(format!("building {} op packages", packages.len()), Unit::Items, None);
+    let mut done = 0;
+    let mut on_line = |line: &str| {
+        let now = actions(line).unwrap_or(done).max(done);
+        progress.add(now - done);
+        done = now;
+    };
+    let log_of = Log { on_line: Some(&mut on_line), ..Log::at(&log) };
+    let outcome = engine.run(&bazel::build(lock, folders), Output::Log(log_of))?;
+    let output = String::from_utf8_lossy(&fs::read(&log).at("read", &log)?).into_owned();
+    let text = fs::read_to_string(&events).unwrap_or_default();
+    let events = Events::parse(&text)?;
+    if !outcome.success() {
+        let read = |path: &str| fs::read_to_string(on_host(folders.out, path)?).ok();
+        return Err(failure::explain(&events, &output, i32::from(outcome.end.code()), &log, read));
+    }
+    built(&events, packages, folders.out)
+}
+
+/// Actions done, of Bazel's `[3 / 17] …`.
+fn actions(line: &str) -> Option<u64> {
+    line.strip_prefix('[')?.split_once(" / ")?.0.replace(',', "").parse().ok()
+}
+
+/// The host's path of a file that a run names by its path inside the root.
+fn on_host(out: &Path, inside: &str) -> Option<PathBuf> {
+    let relative = Path::new(inside).strip_prefix(bazel::OUT).ok()?;
+    let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+    plain.then(|| out.join(relative))
+}
+
+/// The libraries and the probe among the built targets; each op package has a library.
+fn built(events: &Events, packages: &[OpPackage], out: &Path) -> Result<Built> {
+    let missing = |what: String| Error::new(Kind::Tool, what);
+    let mut libraries = Vec::new();
+    for (label, files) in &events.libraries {
+        let package = label.trim_start_matches("//").split(':').next().unwrap_or_default();
+        for file in files {
+            let path = on_host(out, file).ok_or_else(|| {
+                missing(format!("`{label}` made `{file}`, outside {}", bazel::OUT))
+            })?;
+            libraries.push(OpLibrary { package: package.to_owned(), path });
+        }
+    }
+    libraries.sort();
+    let have: BTreeSet<_> = libraries.iter().map(|library| library.package.as_str()).collect();
+    if let Some(package) = packages.iter().find(|package| !have.contains(package.name())) {
+        return Err(missing(format!("op package `{}` builds no op library: no target of ops/{0}/BUILD is a `tf_custom_op_library`", package.name()))
+            .hint(format!("add `tf_custom_op_library(name = \"{}\", …)` to it", package.library())));
+    }
+    let probe = events.probe.as_deref().and_then(|file| on_host(out, file));
+    let probe = probe.ok_or_else(|| missing(format!("Bazel built no probe `{}`", bazel::PROBE)))?;
+    Ok(Built { libraries, probe })
+}
