@@ -4,6 +4,7 @@
     reason = "a test may panic; clippy.toml covers only #[test] functions"
 )]
 
+mod abi;
 mod engine;
 mod ledger;
 mod tidy;

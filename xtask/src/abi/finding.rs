@@ -1,6 +1,6 @@
 //! What the gate found wrong, and how it is said.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::elf::Damage;
@@ -97,17 +97,15 @@ pub(super) fn error(findings: &[(String, Finding)], ops: usize) -> Error {
 }
 
 fn headline(findings: &[(String, Finding)], ops: usize) -> String {
-    let broken: BTreeMap<&str, ()> = findings.iter().map(|(op, _)| (op.as_str(), ())).collect();
-    let rules =
-        if findings.len() == 1 { "1 rule".into() } else { format!("{} rules", findings.len()) };
-    format!("the ABI gate refuses {} of {ops} ops, {rules} broken", broken.len())
+    let broken: BTreeSet<&str> = findings.iter().map(|(op, _)| op.as_str()).collect();
+    format!("the ABI gate refuses {} of {ops} op libraries", broken.len())
 }
 
 /// The finding about a file that is not an op library at all.
 pub(super) fn damaged(damage: &Damage) -> Finding {
     Finding {
         rule: Rule::Library,
-        what: format!("it is {damage}"),
+        what: "TensorFlow cannot load it".to_owned(),
         expected: "a shared library for x86-64 Linux, whole".to_owned(),
         found: damage.to_string(),
         hint: "build it again with `cargo xtask build-ops`".to_owned(),

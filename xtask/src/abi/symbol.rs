@@ -26,9 +26,9 @@ pub fn absl_tag(name: &str) -> Option<&str> {
 /// The first few symbols, demangled, and how many more there are.
 pub fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     const SHOWN: usize = 3;
-    let names: Vec<&str> = names.collect();
-    let shown = names.iter().take(SHOWN).map(|name| format!("`{}`", demangled(name)));
-    let shown = shown.collect::<Vec<_>>().join(", ");
+    let mut names: Vec<String> = names.map(|name| format!("`{}`", demangled(name))).collect();
+    names.dedup(); // a constructor has two names in the file
+    let shown = names[..names.len().min(SHOWN)].join(", ");
     match names.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),

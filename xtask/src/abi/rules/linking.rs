@@ -13,7 +13,7 @@ pub(super) fn needed(elf: &Elf<'_>, providers: &Providers<'_>, _: &Policy) -> Ve
         rule: Rule::Needed,
         what,
         expected: expected.clone(),
-        found: elf.needed.join(", "),
+        found: if elf.needed.is_empty() { "none".to_owned() } else { elf.needed.join(", ") },
         hint: hint.to_owned(),
     };
     let mut findings = Vec::new();

@@ -13,13 +13,19 @@ pub(super) fn provided(elf: &Elf<'_>, providers: &Providers<'_>, _: &Policy) -> 
     let missing = elf.undefined.iter().filter(|symbol| {
         !symbol.weak && !version_is_missing(symbol, providers) && providers.of(symbol).is_none()
     });
+    let allowed = |library: &&str| providers.allowed().any(|known| known.soname == **library);
+    let all_known = elf.needed.iter().all(allowed);
     let tag = providers.framework.absl_tag();
     let mut groups: BTreeMap<Cause, Vec<&str>> = BTreeMap::new();
     for symbol in missing {
         if symbol::absl_tag(symbol.name).is_some_and(|op| Some(op) != tag) {
             continue; // the absl rule speaks of these
         }
-        groups.entry(cause(symbol, providers)).or_default().push(symbol.name);
+        match cause(symbol, providers) {
+            // It may be in a library that the needed rule refuses.
+            Cause::Own | Cause::Runtime(_) if !all_known => {}
+            cause => groups.entry(cause).or_default().push(symbol.name),
+        }
     }
     let framework = &providers.framework.soname;
     groups.iter().map(|(cause, names)| cause.finding(names, framework)).collect()
