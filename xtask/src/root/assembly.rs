@@ -82,6 +82,7 @@ impl<'l> Recipe<'l> {
         for (package, entries) in self.packages.iter().zip(contents) {
             merged.add(packages::label(package), entries)?;
         }
+        merged.check()?; // the fix-ups read what is there
         let mut hand = tree.hand();
         for (path, binary) in &self.programs {
             let path = TreePath::try_from(*path)?;

@@ -258,6 +258,13 @@ fn links_that_lead_out_and_writing_through_links_are_refused() {
         ("a folder through it", vec![link("./a", out), folder("./a/x/")]),
         ("merged", vec![link("./usr/bin", out), file("./bin/x", "y")]),
         ("a file as a folder", vec![file("./a", "x"), file("./a/x", "y")]),
+        (
+            "a certificate through it, which a fix-up would read",
+            vec![
+                link("./usr/share/ca-certificates", out),
+                file("./usr/share/ca-certificates/mozilla/a.crt", "x"),
+            ],
+        ),
     ] {
         let error = Case::new(&[&data(&members)]).refused(name);
         assert!(error.message().contains(" is below `"), "{name}: {error}");

@@ -61,8 +61,22 @@ impl Merged {
         })
     }
 
+    /// Checks that nothing is below a link or a file. Until then what is in the tree must
+    /// not be read: a path may lead out of it.
+    pub fn check(&self) -> Result<()> {
+        self.undeclared().map(drop)
+    }
+
     /// All entries, with every folder that has something in it.
     pub fn finish(mut self) -> Result<Entries> {
+        for (folder, owner) in self.undeclared()? {
+            self.entries.insert(folder, (Entry::folder(FOLDER), owner));
+        }
+        Ok(self.entries.into_iter().map(|(path, (entry, _))| (path, entry)).collect())
+    }
+
+    /// Folders that have something in them and that nobody declares.
+    fn undeclared(&self) -> Result<Vec<(TreePath, usize)>> {
         let mut missing = Vec::new();
         for (path, (_, owner)) in &self.entries {
             let mut above = path.parent();
@@ -81,10 +95,7 @@ impl Merged {
                 }
             }
         }
-        for (folder, owner) in missing {
-            self.entries.insert(folder, (Entry::folder(FOLDER), owner));
-        }
-        Ok(self.entries.into_iter().map(|(path, (entry, _))| (path, entry)).collect())
+        Ok(missing)
     }
 }
 
