@@ -93,6 +93,7 @@ mod tests {
     fn entry_points_that_escape_are_refused() {
         for (line, why) in [
             ("../../x = a:b", "`../../x` is no name of a program"),
+            ("x/../../y = a:b", "`x/../../y` is no name of a program"),
             ("/x = a:b", "`/x` is no name of a program"),
             (".. = a:b", "`..` is no name of a program"),
             ("= a:b", "`` is no name of a program"),
