@@ -249,6 +249,8 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn op(json: &str) -> String {
@@ -299,5 +301,60 @@ mod tests {
         for wrong in ["Zg", "Zg=", "Z===", "Zm9*", "===="] {
             assert_eq!(base64(wrong), None, "{wrong}");
         }
+    }
+
+    /// Any JSON, in which the names that mean something occur often.
+    fn json() -> impl Strategy<Value = Value> {
+        let word =
+            prop::sample::select(vec!["list", "type", "s", "i", "shape", "dim", "size", "new"]);
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[A-Z=/]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(word.clone(), inner, 0..4)
+                    .prop_map(|map| map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_json_breaks_the_reader(default in json(), allowed in json(), more in json()) {
+            let attr = serde_json::json!({"name": "a", "type": "t", "default_value": default,
+                "allowed_values": allowed, "has_minimum": true, "minimum": more});
+            let op = serde_json::json!({"name": "Op", "attr": [attr], "more": more});
+            let line = serde_json::from_value::<OpDef>(op).unwrap().signature();
+            prop_assert!(line.is_err() || line.is_ok_and(|line| line.starts_with("Op() -> (); a: ")));
+            let constraint = serde_json::json!({"name": "T", "allowed_values": default});
+            let kernel = serde_json::json!({"op": "Op", "device_type": "CPU", "constraint": [constraint]});
+            drop(serde_json::from_value::<KernelDef>(kernel).unwrap().signature());
+        }
+
+        #[test]
+        fn a_string_attribute_is_shown_whole(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
+            let encoded = encode(&bytes);
+            prop_assert_eq!(base64(&encoded), Some(bytes.clone()));
+            let shown = value(&serde_json::json!({"s": encoded})).unwrap();
+            prop_assert_eq!(shown, format!("\"{}\"", bytes.escape_ascii()));
+        }
+    }
+
+    fn encode(bytes: &[u8]) -> String {
+        const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let group = |chunk: &[u8]| {
+            let bits = (0..3).fold(0usize, |bits, at| {
+                bits << 8 | usize::from(chunk.get(at).copied().unwrap_or(0))
+            });
+            let digit = |at: usize| match at <= chunk.len() {
+                true => char::from(DIGITS[bits >> (18 - 6 * at) & 63]),
+                false => '=',
+            };
+            (0..4).map(digit).collect::<String>()
+        };
+        bytes.chunks(3).map(group).collect()
     }
 }

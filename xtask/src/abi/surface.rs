@@ -128,3 +128,63 @@ fn registered_twice(error: &str) -> Option<&str> {
     let (_, rest) = error.split_once("Op with name ")?;
     rest.split_whitespace().next()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+
+    fn facts(package: &str) -> Facts {
+        Facts {
+            package: package.to_owned(),
+            file: format!("lib{package}.so"),
+            sha256: Sha256::of(b""),
+            code: Sha256::of(b""),
+            needed: Vec::new(),
+            runpath: String::new(),
+            floors: std::collections::BTreeMap::new(),
+            absl_lts: None,
+            isa: String::new(),
+            compilers: Vec::new(),
+        }
+    }
+
+    const A: &str = r#"{"library":"/out/a/liba.so","ops":{"op":[{"name":"Two"},{"name":"One"}]},"kernels":{"kernel":[{"op":"One","device_type":"CPU"}]}}"#;
+
+    fn refused(probe: &str) -> Error {
+        Surface::join(probe, vec![facts("a"), facts("b")]).unwrap_err()
+    }
+
+    #[test]
+    fn the_probes_lines_join_the_facts_in_their_order() {
+        let found = Surface::join(A, vec![facts("a")]).unwrap();
+        assert_eq!(found[0].ops, ["One() -> ()", "Two() -> ()"]);
+        assert_eq!(found[0].op_names().collect::<Vec<_>>(), ["One", "Two"]);
+        assert_eq!(found[0].kernels, ["One on CPU"]);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_says_by_whom() {
+        let taken = |name: &str| {
+            format!("{A}\n{{\"library\":\"libb.so\",\"error\":\"Op with name {name} already\"}}")
+        };
+        insta::assert_snapshot!(refused(&taken("One")), @r#"
+        error: b: the op `One` is registered by the op package a already: expected a name of its own
+        hint: rename it in `REGISTER_OP("One")`, its kernels and its Python wrapper
+        "#);
+        insta::assert_snapshot!(refused(&taken("Case")), @r#"
+        error: b: the op `Case` is registered by TensorFlow itself already: expected a name of its own
+        hint: rename it in `REGISTER_OP("Case")`, its kernels and its Python wrapper
+        "#);
+    }
+
+    #[test]
+    fn an_output_that_is_not_the_probes_is_named_by_line() {
+        let lost = refused(A);
+        assert_eq!(lost.message(), "the surface probe said nothing of b (libb.so)");
+        let wrong = refused(&A.replace("liba", "libc"));
+        assert!(wrong.message().ends_with("`/out/a/libc.so` was not asked for here"), "{wrong}");
+        let cut = refused(&A[..40]);
+        assert!(cut.message().starts_with("line 1 of the surface probe's output: "), "{cut}");
+    }
+}
