@@ -16,7 +16,8 @@ SECOND_SERVER = "/job:ps/replica:0/task:1/device:CPU:0"
 class ParameterServerTest(unittest.TestCase):
 
   def test_the_update_runs_where_the_table_is(self):
-    servers, _ = _cluster()
+    servers, spec = _cluster()
+    target = f"grpc://{spec.task_address('worker', 0)}"
     with tf.Graph().as_default():
       with tf.device("/job:ps/task:1"):
         table = tf.compat.v1.get_variable("table", [6, 4], use_resource=True)
@@ -26,7 +27,8 @@ class ParameterServerTest(unittest.TestCase):
       update = embedding_ops.row_adagrad(table, accumulator, 0.1, 0.0, grad, [1, 2, 2, 5])
       options = tf.compat.v1.RunOptions(output_partition_graphs=True)
       metadata = tf.compat.v1.RunMetadata()
-      with tf.compat.v1.Session(servers[0].target) as session:
+      config = tf.compat.v1.ConfigProto(operation_timeout_in_ms=60_000)
+      with tf.compat.v1.Session(target, config=config) as session:
         session.run(tf.compat.v1.global_variables_initializer())
         session.run(update, options=options, run_metadata=metadata)
     devices = {node.op: node.device for graph in metadata.partition_graphs
@@ -38,7 +40,7 @@ class ParameterServerTest(unittest.TestCase):
     # In a process of its own: a coordinator takes over the whole of TensorFlow.
     chief = subprocess.run(
         [sys.executable, *_flags(), __file__, "chief"], capture_output=True, text=True,
-        check=False)
+        check=False, timeout=300)
     self.assertEqual(chief.returncode, 0, chief.stderr[-4000:])
     remote = chief.stdout.splitlines()[-1]
     table = tf.Variable(_start())
@@ -58,11 +60,14 @@ def _flags():
 
 
 def _cluster():
-  """A worker and two parameter servers of this process, and how to reach them."""
+  """A worker and two parameter servers of this process, and how to reach them.
+
+  By address: a small root has no /etc/hosts that says what "localhost" is.
+  """
   sockets = [socket.socket() for _ in range(3)]
   for one in sockets:
-    one.bind(("localhost", 0))
-  addresses = [f"localhost:{one.getsockname()[1]}" for one in sockets]
+    one.bind(("127.0.0.1", 0))
+  addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
   for one in sockets:
     one.close()
   spec = tf.train.ClusterSpec({"worker": addresses[:1], "ps": addresses[1:]})

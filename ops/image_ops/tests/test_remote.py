@@ -12,10 +12,11 @@ import tensorflow as tf
 sys.path.insert(0, os.path.dirname(__file__))
 import qoi_reference as qoi  # pylint: disable=g-import-not-at-top
 
-# Port 0 lets the system choose; the server says what it got.
+# Port 0 lets the system choose; the server says what it got. An address and not
+# "localhost": a small root has no /etc/hosts, and TensorFlow would wait forever.
 SERVER = """
 import tensorflow as tf
-server = tf.distribute.Server({"worker": ["localhost:0"]}, job_name="worker", task_index=0)
+server = tf.distribute.Server({"worker": ["127.0.0.1:0"]}, job_name="worker", task_index=0)
 print(server.target, flush=True)
 server.join()
 """
@@ -27,12 +28,13 @@ class RemoteTest(unittest.TestCase):
     with subprocess.Popen([sys.executable, *_flags(), "-c", SERVER],
                           stdout=subprocess.PIPE, text=True) as server:
       try:
-        target = server.stdout.readline().strip()
-        self.assertRegex(target, "^grpc://")
+        target = server.stdout.readline().strip().replace("localhost", "127.0.0.1")
+        self.assertRegex(target, "^grpc://127.0.0.1:")
         picture = qoi.pictures()["gradient"]
         with tf.Graph().as_default(), tf.device("/job:worker/task:0"):
           image = image_ops.decode_qoi(qoi.encode(picture))
-          with tf.compat.v1.Session(target) as session:
+          config = tf.compat.v1.ConfigProto(operation_timeout_in_ms=60_000)
+          with tf.compat.v1.Session(target, config=config) as session:
             np.testing.assert_array_equal(session.run(image), picture)
       finally:
         server.kill()
