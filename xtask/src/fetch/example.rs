@@ -9,7 +9,7 @@ use crate::lock::{Bazel, Binary, Lock, OpsWheel, Package, RootKind, SCHEMA, Tens
 pub fn bytes(name: &str) -> Vec<u8> {
     let size = match name {
         "tensorflow_cpu-2.0-py3-none-any.whl" => 900_000,
-        "bazel-4.2.3" => 500_000,
+        "bazel-9.8.7" => 500_000,
         "gcc_12_amd64.deb" => 400_000,
         "numpy-1.0-py3-none-any.whl" => 1_000,
         _ => 10,
@@ -42,12 +42,12 @@ pub fn lock() -> Lock {
         epoch: 0,
         pins: BTreeMap::from([("debian.suite".to_owned(), "bookworm".to_owned())]),
         bazel: Bazel {
-            version: "4.2.3".to_owned(),
-            answer: "bazel 4.2.3".to_owned(),
+            version: "9.8.7".to_owned(),
+            answer: "bazel 9.8.7".to_owned(),
             binary: Some(Binary {
-                url: "https://bazel.example/bazel-4.2.3".to_owned(),
-                size: bytes("bazel-4.2.3").len() as u64,
-                sha256: Sha256::of(&bytes("bazel-4.2.3")),
+                url: "https://bazel.example/bazel-9.8.7".to_owned(),
+                size: bytes("bazel-9.8.7").len() as u64,
+                sha256: Sha256::of(&bytes("bazel-9.8.7")),
             }),
         },
         tensorflow: TensorFlow {
@@ -57,7 +57,7 @@ pub fn lock() -> Lock {
             revision: "0".repeat(40),
             git_version: "v2.0".to_owned(),
         },
-        python: "3.11".to_owned(),
+        python: "3.0".to_owned(),
         ops: OpsWheel { name: "ops".to_owned(), version: "1".to_owned() },
         packages: vec![
             package("gcc", "12", "gcc_12_amd64.deb", &[builder]),

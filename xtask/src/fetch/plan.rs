@@ -123,7 +123,7 @@ mod tests {
             names(&example::lock(), &Selection::all()),
             [
                 "tensorflow-cpu 2.0 (tensorflow_cpu-2.0-py3-none-any.whl)",
-                "Bazel 4.2.3 (bazel-4.2.3)",
+                "Bazel 9.8.7 (bazel-9.8.7)",
                 "gcc 12 (gcc_12_amd64.deb)",
                 "numpy 1.0 (numpy-1.0-py3-none-any.whl)",
                 "libc6 2.36 (libc6_2.36_amd64.deb)",
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_bazel_url_that_is_none_is_named() {
         let mut lock = example::lock();
-        lock.bazel.binary.as_mut().unwrap().url = "bazel-4.2.3".to_owned();
+        lock.bazel.binary.as_mut().unwrap().url = "bazel-9.8.7".to_owned();
         let error = plan(&lock, &Selection::all()).unwrap_err();
         assert!(
             error.message().starts_with("workspace.lock: `bazel.binary.url`: expected"),

@@ -174,7 +174,7 @@ mod tests {
         let env = [
             ("http_proxy", "me:pass@cache.example:3142"),
             ("HTTPS_PROXY", "http://me:pass@proxy.example:8080"),
-            ("no_proxy", "localhost, .corp.example,10.0.0.1:80"),
+            ("no_proxy", "localhost, .corp.example,alone.example:80"),
         ];
         assert_eq!(shown(&env, "http://mirror.example/"), "forward http://cache.example:3142/");
         assert_eq!(shown(&env, "https://mirror.example/"), "tunnel proxy.example:8080");
@@ -182,11 +182,11 @@ mod tests {
             "http://localhost:80/",
             "https://a.corp.example/",
             "https://corp.example/",
-            "http://10.0.0.1:80/",
+            "http://alone.example:80/",
         ] {
             assert_eq!(shown(&env, straight), "direct", "{straight}");
         }
-        for other in ["http://10.0.0.1:81/", "http://xcorp.example/"] {
+        for other in ["http://alone.example:81/", "http://xcorp.example/"] {
             assert_eq!(shown(&env, other), "forward http://cache.example:3142/", "{other}");
         }
         assert_eq!(

@@ -22,7 +22,7 @@ impl Case {
         let mut case = Case { _folder: folder, store, options: quick(), lock: lock() };
         case.set("LOCKSTEP_DEBIAN_MIRROR", mirror);
         case.set("LOCKSTEP_PYTHON_INDEX", &format!("{mirror}/simple"));
-        case.lock.bazel.binary.as_mut().unwrap().url = format!("{mirror}/bazel-4.2.3");
+        case.lock.bazel.binary.as_mut().unwrap().url = format!("{mirror}/bazel-9.8.7");
         case
     }
 
@@ -120,7 +120,7 @@ fn honest(request: &Request) -> Answer {
 fn everything_of_the_lock_comes_and_then_no_network_is_needed() {
     let (mut case, server) = Case::of(honest);
     case.all().unwrap();
-    for file in [GCC, "bazel-4.2.3", "numpy-1.0-py3-none-any.whl", "libc6_2.36_amd64.deb"] {
+    for file in [GCC, "bazel-9.8.7", "numpy-1.0-py3-none-any.whl", "libc6_2.36_amd64.deb"] {
         assert!(case.store.verified(&digest(file), file).is_ok(), "{file}");
     }
     assert_eq!(server.requests(), 7, "five files, two pages");
@@ -137,7 +137,7 @@ fn offline_names_what_is_missing_and_touches_nothing() {
     assert_eq!(
         case.all().unwrap_err().to_string(),
         "error: not in the store, and --offline is given: \
-         tensorflow-cpu 2.0 (tensorflow_cpu-2.0-py3-none-any.whl), Bazel 4.2.3 (bazel-4.2.3), \
+         tensorflow-cpu 2.0 (tensorflow_cpu-2.0-py3-none-any.whl), Bazel 9.8.7 (bazel-9.8.7), \
          gcc 12 (gcc_12_amd64.deb), numpy 1.0 (numpy-1.0-py3-none-any.whl), \
          libc6 2.36 (libc6_2.36_amd64.deb)\n\
          hint: run `cargo xtask fetch` while the network is there"
