@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::room::{is_unwritable, write_error};
 use crate::error::{IoContext as _, Result};
 use crate::{interrupt, progress};
 
@@ -40,25 +41,29 @@ impl Hold {
 
     /// Takes the hold if nobody has it.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        let mut file = open(path)?;
+        let failed = |cause| write_error(path, 0, &cause);
+        let mut file = open(path).map_err(failed)?;
         if !locked(file.try_lock(), path)? || !still_at(&file, path)? {
             return Ok(None);
         }
-        file.set_len(0).at("write", path)?;
-        file.rewind().at("write", path)?;
-        writeln!(file, "{}", std::process::id()).at("write", path)?;
+        file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Some(Hold { path: path.to_owned(), _file: file }))
     }
 
-    /// Shares the file at `path` with everybody but a [`Hold`]: for as long as the returned
-    /// file is open.
-    pub fn share(path: &Path, what: &str) -> Result<File> {
+    /// Shares the file at `path` with everybody but a [`Hold`], for as long as the returned
+    /// file is open. `None` where it cannot be written: nobody can hold it there either.
+    pub(super) fn share(path: &Path, what: &str) -> Result<Option<File>> {
         let mut said = false;
         loop {
-            let file = open(path)?;
+            let file = match open(path) {
+                Ok(file) => file,
+                Err(cause) if is_unwritable(&cause) => return Ok(None),
+                Err(cause) => return Err(write_error(path, 0, &cause)),
+            };
             if locked(file.try_lock_shared(), path)? && still_at(&file, path)? {
-                file.set_len(0).at("write", path)?; // no longer the name of a killed holder
-                return Ok(file);
+                let _no_longer_a_killed_holders_name = file.set_len(0);
+                return Ok(Some(file));
             }
             if !said {
                 progress::say(&format!("waiting for {what}, held by {}", holder(path)));
@@ -77,9 +82,9 @@ impl Drop for Hold {
     }
 }
 
-fn open(path: &Path) -> Result<File> {
+fn open(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).open(path).at("open", path)
+    options.read(true).write(true).create(true).truncate(false).open(path)
 }
 
 fn locked(outcome: Result<(), TryLockError>, path: &Path) -> Result<bool> {

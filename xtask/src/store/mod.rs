@@ -75,8 +75,9 @@ impl Store {
     fn enter(&self) -> Result<()> {
         if self.in_use.get().is_none() {
             let Ok(lock) = self.folder("lock") else { return Ok(()) };
-            let shared = Hold::share(&lock.join("in-use"), "the store's clean-up")?;
-            let _other_thread_was_first = self.in_use.set(shared);
+            if let Some(shared) = Hold::share(&lock.join("in-use"), "the store's clean-up")? {
+                let _other_thread_was_first = self.in_use.set(shared);
+            }
         }
         Ok(())
     }

@@ -13,14 +13,19 @@ use crate::progress::bytes;
 pub fn write_error(path: &Path, needed: u64, cause: &std::io::Error) -> Error {
     let error = Error::io("write", path, cause);
     match cause.kind() {
+        _ if is_unwritable(cause) => {
+            error.hint("set LOCKSTEP_STORE to a folder that you may write")
+        }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             no_room(path, needed, &cause.to_string())
         }
-        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
-            error.hint("set LOCKSTEP_STORE to a folder that you may write")
-        }
         _ => error,
     }
+}
+
+/// Whether a write failed because nobody may write there.
+pub(super) fn is_unwritable(cause: &std::io::Error) -> bool {
+    matches!(cause.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
 }
 
 /// An error before the first byte is written where `needed` bytes will not fit at `path`.
