@@ -7,24 +7,25 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A copy of this checkout's tracked files under an awkward name.
-struct Checkout {
+pub struct Checkout {
     _folder: TempDir,
     root: PathBuf,
 }
 
 /// What a command said, and its exit code.
-struct Said {
+pub struct Said {
     code: i32,
     out: String,
     err: String,
 }
 
 impl Checkout {
-    fn copy() -> Self {
+    pub fn copy() -> Self {
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("a checkout, schön: $HOME");
-        let list = Command::new("git").args(["ls-files", "-z"]).current_dir(original).output().unwrap();
+        let list =
+            Command::new("git").args(["ls-files", "-z"]).current_dir(original).output().unwrap();
         assert!(list.status.success(), "git ls-files: {}", String::from_utf8_lossy(&list.stderr));
         for name in String::from_utf8(list.stdout).unwrap().split_terminator('\0') {
             let (from, to) = (original.join(name), root.join(name));
@@ -35,7 +36,7 @@ impl Checkout {
     }
 
     /// Runs xtask as a person would: not in CI.
-    fn xtask(&self, words: &[&str]) -> Said {
+    pub fn xtask(&self, words: &[&str]) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.arg("--workspace").arg(&self.root).args(words).env_remove("CI");
         let output = command.output().unwrap();
@@ -44,7 +45,7 @@ impl Checkout {
         Said { code, out: text(&output.stdout), err: text(&output.stderr) }
     }
 
-    fn edit(&self, file: &str, edit: impl Fn(&str) -> String) {
+    pub fn edit(&self, file: &str, edit: impl Fn(&str) -> String) {
         let path = self.root.join(file);
         let text = fs::read_to_string(&path).unwrap();
         let edited = edit(&text);
@@ -59,7 +60,7 @@ impl Checkout {
 
 impl Said {
     #[track_caller]
-    fn with(self, code: i32, words: &[&str]) -> Self {
+    pub fn with(self, code: i32, words: &[&str]) -> Self {
         let all = format!("{}\n{}", self.out, self.err);
         assert_eq!(self.code, code, "{all}");
         for word in words {
@@ -88,7 +89,9 @@ fn a_checkout_elsewhere_lives_its_life() {
 
     // An edit of one op moves that op's rows and the wheel's; a person is told, and asked.
     there.edit(KERNEL, |text| text.replace("must be", "has to be"));
-    let said = there.xtask(&["build-ops", "--offline"]).with(9, &["embedding_ops: ", "cargo xtask accept"]);
+    let said = there
+        .xtask(&["build-ops", "--offline"])
+        .with(9, &["embedding_ops: ", "cargo xtask accept"]);
     assert!(!said.err.contains("image_ops"), "{}", said.err);
     // In CI it is red, and nothing is proposed.
     there.xtask(&["accept"]).with(0, &["accepted"]);
@@ -97,11 +100,14 @@ fn a_checkout_elsewhere_lives_its_life() {
     // A compile error: the compiler's first words, with file and line.
     let whole = fs::read_to_string(there.root.join(KERNEL)).unwrap();
     there.edit(KERNEL, |text| format!("int one = nowhere;\nint two = neither;\n{text}"));
-    there.xtask(&["build-ops", "--offline"]).with(7, &[
-        "op package `embedding_ops` does not compile",
-        "row_adagrad_op.cc:1:11: error: 'nowhere' was not declared",
-        "bazel.log",
-    ]);
+    there.xtask(&["build-ops", "--offline"]).with(
+        7,
+        &[
+            "op package `embedding_ops` does not compile",
+            "row_adagrad_op.cc:1:11: error: 'nowhere' was not declared",
+            "bazel.log",
+        ],
+    );
     fs::write(there.root.join(KERNEL), whole).unwrap();
     there.xtask(&["build-ops", "--offline"]).with(0, &["reproduced: "]);
 
@@ -111,20 +117,35 @@ fn a_checkout_elsewhere_lives_its_life() {
     there.xtask(&["test-ops", "times_three"]).with(0, &["times_three: its tests pass"]);
 
     // An op name that TensorFlow already has.
-    there.edit("ops/times_three/ops/times_three.cc", |text| text.replace("\"TimesThree\"", "\"MatMul\""));
-    there.edit("ops/times_three/kernels/times_three_kernel.cc", |text| text.replace("\"TimesThree\"", "\"MatMul\""));
+    there.edit("ops/times_three/ops/times_three.cc", |text| {
+        text.replace("\"TimesThree\"", "\"MatMul\"")
+    });
+    there.edit("ops/times_three/kernels/times_three_kernel.cc", |text| {
+        text.replace("\"TimesThree\"", "\"MatMul\"")
+    });
     there.xtask(&["build-ops", "--offline"]).with(8, &["`times_three` registers `MatMul`"]);
 
     // A label that does not resolve is refused before Bazel starts.
-    there.edit("ops/times_three/BUILD", |text| text.replace("tensorflow/core:lib", "tensorflow/cor:lib"));
-    there.xtask(&["build-ops", "--offline"]).with(2, &["BUILD file not found", "ops/times_three/BUILD", "did you mean `@org_tensorflow//tensorflow/core:lib`?"]);
+    there.edit("ops/times_three/BUILD", |text| {
+        text.replace("tensorflow/core:lib", "tensorflow/cor:lib")
+    });
+    there.xtask(&["build-ops", "--offline"]).with(
+        2,
+        &[
+            "BUILD file not found",
+            "ops/times_three/BUILD",
+            "did you mean `@org_tensorflow//tensorflow/core:lib`?",
+        ],
+    );
 }
 
 #[test]
 fn a_stale_lock_names_the_pin_before_any_network() {
     let there = Checkout::copy();
     there.edit("workspace.toml", |text| text.replace("\"bookworm\"", "\"trixie\""));
-    there.xtask(&["build-ops"]).with(4, &["debian.suite", "bookworm", "trixie", "cargo xtask update"]);
+    there
+        .xtask(&["build-ops"])
+        .with(4, &["debian.suite", "bookworm", "trixie", "cargo xtask update"]);
 }
 
 #[test]

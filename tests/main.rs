@@ -5,6 +5,8 @@
 )]
 
 mod abi;
+mod bazel;
+mod build;
 mod engine;
 mod ledger;
 mod tidy;
