@@ -9,6 +9,7 @@
 //! Each dies with the one before it, and all of the run dies with its first process.
 
 use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
 
 use nix::sched::{CloneFlags, unshare};
@@ -39,7 +40,7 @@ pub(super) unsafe fn launch(request: RawFd, status: RawFd) {
 ///
 /// This process has one thread.
 unsafe fn try_launch(request: File, status: &File) -> Result<(), Failure> {
-    let request: Request = serde_json::from_reader(request).during(|| Step::Request)?;
+    let request = read(request).during(|| Step::Request)?;
     sys::close_inherited(status.as_raw_fd()).during(|| Step::other("close descriptors"))?;
     if !request.interactive {
         setsid().during(|| Step::other("start a session"))?;
@@ -56,6 +57,12 @@ unsafe fn try_launch(request: File, status: &File) -> Result<(), Failure> {
         ForkResult::Parent { child } => drop(attend(child, request.interactive)),
     }
     Ok(())
+}
+
+fn read(mut file: File) -> io::Result<Request> {
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 /// Asks the kernel to kill this process when its parent dies.
@@ -80,7 +87,7 @@ fn enter_namespaces() -> Result<(), Failure> {
 }
 
 /// Makes `inside` the only user and group of this user namespace (user_namespaces(7)).
-pub(super) fn map_ids(inside: u32, user: u32, group: u32) -> std::io::Result<()> {
+pub(super) fn map_ids(inside: u32, user: u32, group: u32) -> io::Result<()> {
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("{inside} {user} 1"))?;
     fs::write("/proc/self/gid_map", format!("{inside} {group} 1"))

@@ -17,7 +17,7 @@ mod sys;
 mod wire;
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal as _, PipeWriter, Seek as _};
+use std::io::{self, IsTerminal as _, PipeWriter, Seek as _, Write as _};
 use std::iter;
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
@@ -132,7 +132,7 @@ impl Native {
 fn in_memory(request: &Request) -> Result<File> {
     let fill = || {
         let mut file = File::from(memfd_create(c"request", MFdFlags::MFD_CLOEXEC)?);
-        serde_json::to_writer(&file, request)?;
+        file.write_all(&serde_json::to_vec(request)?)?;
         file.rewind()?;
         Ok(file)
     };
