@@ -311,6 +311,21 @@ fn both_streams_are_kept_in_order() {
 }
 
 #[test]
+fn a_flood_of_output_is_kept_whole_in_little_memory() {
+    let root = Root::new();
+    let folder = folder();
+    let path = folder.path().join("run.log");
+    let mut longest = 0;
+    let mut note = |line: &str| longest = longest.max(line.len());
+    let run = root.sh("head -c 50000000 /dev/zero | tr '\\0' x; echo end");
+    let log = Log { on_line: Some(&mut note), limit: Some(LONG), ..Log::at(&path) };
+    assert!(engine().run(&run, Output::Log(log)).unwrap().success());
+    assert_eq!(fs::metadata(&path).unwrap().len(), 50_000_004);
+    assert!(longest < 64 << 10, "a piece of {longest} bytes");
+    assert!(xtask::engine::log::tail(&path, 1).unwrap().ends_with("xend"));
+}
+
+#[test]
 fn whatever_is_left_behind_is_dead() {
     let root = Root::new();
     let mark = mark();

@@ -1,6 +1,12 @@
 //! The engine `native`: Linux namespaces, embedded; nothing needs to be installed, and an
 //! ordinary user may do it.
 //!
+//! It shuts a build off from the network, the host's files, users, processes and settings,
+//! so that its outputs cannot depend on them. Run by root it is no wall against hostile
+//! code: the command has no capability, but on the host it is still user 0, to whom the
+//! files of `/proc/sys` belong. (Covering them would also forbid the fresh `/proc` that
+//! Bazel's own sandbox mounts.) Run by an ordinary user, it can do what that user can.
+//!
 //! The caller may have many threads, and a process of many threads cannot enter a user
 //! namespace, so [`launch`] starts over in a new process of our own binary. From there:
 //! [`init`] is the first process of the run, [`mounts`] makes its root, [`command`] gives
