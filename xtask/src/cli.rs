@@ -40,6 +40,8 @@ pub enum Command {
     Accept,
     /// Run op packages' own tests in the runtime root, against real TensorFlow
     TestOps(crate::build::trial::Options),
+    /// Open the builder root or the runtime root and look around
+    Shell(crate::build::shell::Options),
     /// Make an op package that builds, loads and passes its test at once
     NewOp {
         /// Lower-case letters, digits and `_`: Bazel package and Python package at once
@@ -96,6 +98,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::TestOps(options) => {
             crate::build::trial::run(&workspace, &store()?, &options, cli.offline)?
+        }
+        Command::Shell(options) => {
+            return crate::build::shell::run(&workspace, &store()?, &options, cli.offline);
         }
         Command::NewOp { name } => crate::build::new_op::run(&workspace, &name)?,
         Command::Completions { shell } => {

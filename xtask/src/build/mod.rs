@@ -17,6 +17,7 @@ pub mod new_op;
 pub mod op;
 pub mod output;
 pub mod run;
+pub mod shell;
 pub mod source;
 pub mod stamp;
 pub mod trial;

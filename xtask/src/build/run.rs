@@ -63,7 +63,7 @@ pub fn run(workspace: &Workspace, store: &Store, options: &Options, offline: boo
 }
 
 /// Two builds of one checkout share Bazel's output and `dist/`: the second waits.
-fn one_build_at_a_time(workspace: &Workspace) -> Result<Hold> {
+pub(super) fn one_build_at_a_time(workspace: &Workspace) -> Result<Hold> {
     let scratch = workspace.scratch();
     fs::create_dir_all(&scratch).at("create", &scratch)?;
     Hold::take(&scratch.join("build.lock"), "the build of this checkout")
