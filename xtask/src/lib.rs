@@ -11,6 +11,7 @@
 
 pub mod atomic;
 pub mod command;
+pub mod date;
 pub mod digest;
 pub mod error;
 pub mod interrupt;

@@ -174,16 +174,7 @@ fn mode(path: &str) -> u32 {
 /// MS-DOS date and time of `epoch` (UTC), date in the upper half; 1980 at the earliest.
 fn dos_time(epoch: u64) -> u32 {
     let (days, second) = (epoch / 86_400, epoch % 86_400);
-    // Days to a civil date: the year counted from March (Hinnant, "chrono-compatible
-    // low-level date algorithms").
-    let z = days + 719_468;
-    let (era, doe) = (z / 146_097, z % 146_097);
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = doy - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = yoe + era * 400 + u64::from(month <= 2);
+    let (year, month, day) = crate::date::civil(days);
     if year < 1980 {
         return 1 << 21 | 1 << 16;
     }
