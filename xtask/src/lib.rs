@@ -3,7 +3,7 @@
 //! Read the modules in the order of the pipeline; data flows one way:
 //!
 //! ```text
-//! pins ─▶ lock ─▶ fetch ─▶ store ─▶ root ─▶ engine ─▶ build ─▶ abi ─▶ ledger
+//! pins ─▶ lock ─▶ fetch ─▶ store ─▶ root ─▶ engine ─▶ build ─▶ abi ─▶ ledger ─▶ image
 //! ```
 //!
 //! A stage imports only stages before it and the shared ones
@@ -36,6 +36,8 @@ pub mod build;
 pub mod abi;
 
 pub mod ledger;
+
+pub mod image;
 
 pub mod update;
 

@@ -1,0 +1,373 @@
+//! A layer: members in order of their paths, as a tar stream and as a compressed blob.
+//!
+//! Neither is ever in memory, nor is a wheel unpacked on the way: the blob takes the
+//! wheel's own deflate streams ([`super::gzip`]). What is hashed for the diff id is
+//! inflated once, and each file's bytes are held against the digest that its tree or its
+//! wheel's RECORD names.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use crate::digest::{Hasher, Key, Sha256};
+use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::interrupt;
+use crate::root::path::TreePath;
+use crate::root::wheel::Wheel;
+use crate::root::zip::{Member as Packed, Method};
+use crate::store::{Entry, Node, write_error};
+
+use super::gzip::Gzip;
+use super::tar::{self, Sort};
+
+/// Raise it when the same members become other bytes.
+const FORM: &str = "image layer 1";
+/// Bytes read at a time, and pieces that wait to be hashed.
+const PIECE: usize = 256 << 10;
+const QUEUE: usize = 16;
+
+/// Where a member's bytes are.
+#[derive(Debug)]
+pub enum Content<'w> {
+    /// A folder or a link has none.
+    Nothing,
+    /// Here.
+    Bytes(Vec<u8>),
+    /// In a file of a store's tree.
+    File(PathBuf),
+    /// In a wheel.
+    Packed(&'w Wheel, &'w Packed),
+}
+
+/// One member of a layer.
+#[derive(Debug)]
+pub struct Member<'w> {
+    /// Its mode, and what it is.
+    pub entry: Entry,
+    /// Its bytes.
+    pub content: Content<'w>,
+}
+
+/// A layer.
+#[derive(Debug)]
+pub struct Layer<'w> {
+    name: &'static str,
+    epoch: u64,
+    /// Files whose own compressed bytes are in the blob.
+    sources: Vec<Sha256>,
+    members: BTreeMap<TreePath, Member<'w>>,
+}
+
+impl<'w> Layer<'w> {
+    /// A layer without members, named `name`; each time in it is `epoch`.
+    pub fn new(name: &'static str, epoch: u64) -> Self {
+        Layer { name, epoch, sources: Vec::new(), members: BTreeMap::new() }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Says that members come from the file with this digest, compressed as they are there.
+    pub fn made_of(&mut self, digest: Sha256) {
+        self.sources.push(digest);
+    }
+
+    /// Adds a member and the folders above it. Two owners of one path must agree on what is
+    /// there; `owner` names the second to people.
+    pub fn add(&mut self, path: TreePath, member: Member<'w>, owner: &str) -> Result<()> {
+        let mut above = path.parent();
+        while let Some(folder) = above {
+            above = folder.parent();
+            self.put(folder, Member::folder(0o755), owner)?;
+        }
+        self.put(path, member, owner)
+    }
+
+    fn put(&mut self, path: TreePath, member: Member<'w>, owner: &str) -> Result<()> {
+        let folder = |member: &Member<'_>| member.entry.node == Node::Folder;
+        match self.members.get(&path) {
+            None => drop(self.members.insert(path, member)),
+            Some(there) if folder(there) && folder(&member) || there.entry == member.entry => {}
+            Some(_) => return Err(owned_twice(&path, self.name, owner)),
+        }
+        Ok(())
+    }
+
+    /// Adds a file with these bytes.
+    pub fn add_bytes(&mut self, path: &str, mode: u32, bytes: Vec<u8>) -> Result<()> {
+        let entry = Entry::file(mode, bytes.len() as u64, Sha256::of(&bytes));
+        self.add(TreePath::try_from(path)?, Member { entry, content: Content::Bytes(bytes) }, path)
+    }
+
+    /// Adds a symbolic link.
+    pub fn add_link(&mut self, path: &str, target: &str) -> Result<()> {
+        let member = Member { entry: Entry::link(target), content: Content::Nothing };
+        self.add(TreePath::try_from(path)?, member, path)
+    }
+
+    /// All members in order.
+    pub fn members(&self) -> impl Iterator<Item = (&TreePath, &Member<'w>)> {
+        self.members.iter()
+    }
+
+    /// Sum of its files' sizes in bytes.
+    pub fn bytes(&self) -> u64 {
+        let size = |member: &Member<'_>| match member.entry.node {
+            Node::File { size, .. } => size,
+            _ => 0,
+        };
+        self.members.values().map(size).sum()
+    }
+
+    /// Refuses a path that is something else in a layer below, and takes the modes of the
+    /// folders that are there already: an upper layer changes nothing of a lower one.
+    pub fn stand_on(&mut self, below: &Layer<'_>) -> Result<()> {
+        for (path, member) in &mut self.members {
+            let folder = member.entry.node == Node::Folder;
+            match below.members.get(path) {
+                None => {}
+                Some(there) if folder && there.entry.node == Node::Folder => {
+                    member.entry.mode = there.entry.mode;
+                }
+                Some(there) if there.entry == member.entry => {}
+                Some(_) => return Err(owned_twice(path, below.name, self.name)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The digest of all that its tar stream and its blob are a function of.
+    pub fn key(&self) -> Sha256 {
+        let mut key = Key::new(FORM).field("epoch", self.epoch.to_le_bytes());
+        for source in &self.sources {
+            key = key.field("source", source.bytes());
+        }
+        for (path, Member { entry, .. }) in &self.members {
+            key = key.field("path", path.as_str()).field("mode", entry.mode.to_le_bytes());
+            key = match &entry.node {
+                Node::Folder => key.field("folder", ""),
+                Node::File { digest, .. } => key.field("file", digest.bytes()),
+                Node::Link { target } => key.field("link", target.as_encoded_bytes()),
+            };
+        }
+        key.finish()
+    }
+
+    /// Writes the compressed blob to `out`, which people know as the file `place`.
+    pub fn compress<W: Write>(&self, out: W, place: &Path) -> Result<W> {
+        let failed = |cause| write_error(place, 0, &cause);
+        let mut gzip = Gzip::new(out);
+        for (path, member) in &self.members {
+            interrupt::check()?;
+            gzip.write_all(&self.header(path, member)?).map_err(failed)?;
+            match &member.content {
+                Content::Packed(wheel, packed) if packed.method == Method::Deflated => {
+                    gzip.member(&mut wheel.raw(packed), packed.crc, packed.size).map_err(failed)?;
+                }
+                content => content.copy(|piece| gzip.write_all(&piece).map_err(failed))?,
+            }
+            gzip.write_all(member.padding()).map_err(failed)?;
+        }
+        gzip.write_all(&tar::END).map_err(failed)?;
+        gzip.finish().map_err(failed)
+    }
+
+    /// The digest of its tar stream (OCI image configuration v1.1, "Layer DiffID"). One
+    /// thread reads and inflates, another hashes; each file's own digest is checked too.
+    pub fn diff_id(&self) -> Result<Sha256> {
+        std::thread::scope(|scope| {
+            let (send, receive) = sync_channel(QUEUE);
+            let hashing = scope.spawn(move || hash(&receive));
+            let read = self.read(&send);
+            drop(send);
+            let hashed = hashing.join().map_err(|_| bug("the hashing thread failed"))?;
+            // A reader that found nobody listening is not the one to say why.
+            hashed.and_then(|digest| read.map(|()| digest))
+        })
+    }
+
+    fn read(&self, send: &SyncSender<Piece>) -> Result<()> {
+        let give = |piece| send.send(piece).map_err(|_| bug("the hashing thread is gone"));
+        for (path, member) in &self.members {
+            interrupt::check()?;
+            give(Piece::Frame(self.header(path, member)?))?;
+            if let Node::File { digest, .. } = member.entry.node {
+                member.content.copy(|piece| give(Piece::Content(piece)))?;
+                give(Piece::End { path: path.clone(), digest })?;
+            }
+            give(Piece::Frame(member.padding().to_vec()))?;
+        }
+        give(Piece::Frame(tar::END.to_vec()))
+    }
+
+    fn header(&self, path: &TreePath, member: &Member<'_>) -> Result<Vec<u8>> {
+        let mut header = Vec::with_capacity(tar::BLOCK);
+        let sort = match &member.entry.node {
+            Node::Folder => Sort::Folder,
+            Node::File { size, .. } => Sort::File { size: *size },
+            Node::Link { target } => match target.to_str() {
+                Some(target) => Sort::Link { target },
+                None => return Err(Error::new(Kind::Archive, format!("`{path}` leads to {target:?}, which is not UTF-8"))),
+            },
+        };
+        tar::header(&mut header, path.as_str(), member.entry.mode, sort, self.epoch)?;
+        Ok(header)
+    }
+}
+
+impl Member<'_> {
+    /// A folder.
+    pub fn folder(mode: u32) -> Self {
+        Member { entry: Entry::folder(mode), content: Content::Nothing }
+    }
+
+    fn padding(&self) -> &'static [u8] {
+        const ZEROS: &[u8] = &[0; tar::BLOCK];
+        match self.entry.node {
+            Node::File { size, .. } => &ZEROS[..tar::padding(size)],
+            _ => &[],
+        }
+    }
+}
+
+impl Content<'_> {
+    fn copy(&self, mut sink: impl FnMut(Vec<u8>) -> Result<()>) -> Result<()> {
+        match self {
+            Content::Nothing => Ok(()),
+            Content::Bytes(bytes) => bytes.chunks(PIECE).try_for_each(|piece| sink(piece.to_vec())),
+            Content::Packed(wheel, packed) => wheel.copy(packed, |piece| sink(piece.to_vec())),
+            Content::File(path) => {
+                let mut file = File::open(path).at("open", path)?;
+                loop {
+                    let mut piece = vec![0; PIECE];
+                    match file.read(&mut piece).at("read", path)? {
+                        0 => return Ok(()),
+                        count => piece.truncate(count),
+                    }
+                    sink(piece)?;
+                }
+            }
+        }
+    }
+}
+
+/// A piece of a tar stream on its way to be hashed.
+enum Piece {
+    /// A header or padding.
+    Frame(Vec<u8>),
+    /// Bytes of a file.
+    Content(Vec<u8>),
+    /// All bytes of the file at `path` were given.
+    End { path: TreePath, digest: Sha256 },
+}
+
+fn hash(pieces: &Receiver<Piece>) -> Result<Sha256> {
+    let (mut stream, mut file) = (Hasher::default(), Hasher::default());
+    for piece in pieces {
+        match piece {
+            Piece::Frame(bytes) => stream.update(&bytes),
+            Piece::Content(bytes) => {
+                stream.update(&bytes);
+                file.update(&bytes);
+            }
+            Piece::End { path, digest } => {
+                let found = std::mem::take(&mut file).finish();
+                if found != digest {
+                    return Err(differs(&path, &digest, &found));
+                }
+            }
+        }
+    }
+    Ok(stream.finish())
+}
+
+fn differs(path: &TreePath, expected: &Sha256, found: &Sha256) -> Error {
+    let message = format!("`{path}` in the image: expected sha256 {expected}, found {found}");
+    Error::new(Kind::Digest, message).hint("run `cargo xtask fetch`: what is damaged is fetched again")
+}
+
+fn owned_twice(path: &TreePath, one: &str, other: &str) -> Error {
+    let message = format!("`{path}` has two owners in the image: {one} and {other}");
+    Error::new(Kind::Archive, message)
+        .hint("leave one of them out of workspace.toml, then run `cargo xtask update`")
+}
+
+fn bug(what: &str) -> Error {
+    Error::new(Kind::Io, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    /// A layer with one file of each sort of content.
+    fn layer(folder: &std::path::Path) -> Layer<'static> {
+        let path = folder.join("f");
+        std::fs::write(&path, vec![7; 3 * PIECE]).unwrap();
+        let mut layer = Layer::new("test", 1_772_669_760);
+        layer.add_bytes("usr/bin/a", 0o755, b"abc".to_vec()).unwrap();
+        layer.add_link("bin", "usr/bin").unwrap();
+        let entry = Entry::file(0o644, 3 * PIECE as u64, Sha256::of(&vec![7; 3 * PIECE]));
+        let member = Member { entry, content: Content::File(path) };
+        layer.add(TreePath::try_from("usr/f").unwrap(), member, "x").unwrap();
+        layer
+    }
+
+    #[test]
+    fn the_diff_id_is_that_of_the_blobs_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let layer = layer(folder.path());
+        let blob = layer.compress(Vec::new(), "b".as_ref()).unwrap();
+        let mut stream = Vec::new();
+        flate2::read::MultiGzDecoder::new(&blob[..]).read_to_end(&mut stream).unwrap();
+        assert_eq!(layer.diff_id().unwrap(), Sha256::of(&stream));
+        let mut archive = ::tar::Archive::new(&stream[..]);
+        let names = archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string());
+        assert_eq!(names.collect::<Vec<_>>(), ["bin", "usr/", "usr/bin/", "usr/bin/a", "usr/f"]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_what_its_tree_says_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let layer = layer(folder.path());
+        std::fs::write(folder.path().join("f"), vec![8; 3 * PIECE]).unwrap();
+        let error = layer.diff_id().unwrap_err();
+        assert!(error.message().starts_with("`usr/f` in the image: expected sha256"), "{error}");
+    }
+
+    #[test]
+    fn one_path_has_one_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = layer(folder.path());
+        let mut above = Layer::new("above", 0);
+        above.add_bytes("usr/bin/b", 0o644, Vec::new()).unwrap();
+        above.stand_on(&below).unwrap();
+        insta::assert_snapshot!(above.add_bytes("usr/bin", 0o644, Vec::new()).unwrap_err(), @"
+        error: `usr/bin` has two owners in the image: above and usr/bin
+        hint: leave one of them out of workspace.toml, then run `cargo xtask update`
+        ");
+        above.add_bytes("bin", 0o644, Vec::new()).unwrap();
+        insta::assert_snapshot!(above.stand_on(&below).unwrap_err(), @"
+        error: `bin` has two owners in the image: test and above
+        hint: leave one of them out of workspace.toml, then run `cargo xtask update`
+        ");
+    }
+
+    #[test]
+    fn the_key_knows_every_part_of_a_member() {
+        let key = |path: &str, mode, bytes: &[u8], epoch| {
+            let mut layer = Layer::new("t", epoch);
+            layer.add_bytes(path, mode, bytes.to_vec()).unwrap();
+            layer.key()
+        };
+        let one = key("a", 0o644, b"x", 0);
+        for other in [key("b", 0o644, b"x", 0), key("a", 0o755, b"x", 0), key("a", 0o644, b"y", 0), key("a", 0o644, b"x", 1)] {
+            assert_ne!(one, other);
+        }
+    }
+}
