@@ -36,7 +36,9 @@ pub enum Command {
     Fetch,
     /// Build every op package with Bazel and compare with the committed ledger
     BuildOps(crate::build::run::Options),
-    /// Take what the last build-ops proposed as the committed ledger
+    /// Write the one image as OCI layout and Dockerfile, and compare with the committed ledger
+    Image(crate::image::command::Options),
+    /// Take what the last build-ops or image proposed as the committed ledger
     Accept,
     /// Run op packages' own tests in the runtime root, against real TensorFlow
     TestOps(crate::build::trial::Options),
@@ -89,6 +91,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Update(options) => crate::update::run(&workspace, &store()?, options)?,
         Command::Fetch => fetch_all(&workspace, &Options::from_env(cli.offline))?,
         Command::Store(command) => tend(&workspace, &command)?,
+        Command::Image(options) => {
+            crate::image::command::image(&workspace, &store()?, &options, cli.offline)?
+        }
         Command::Accept => {
             let proposals = Proposals::from_env(|name| std::env::var_os(name));
             print!("{}", accept(&workspace, proposals)?);

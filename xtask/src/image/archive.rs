@@ -45,6 +45,8 @@ pub fn write(
     layout: &Path,
     place: &Path,
 ) -> Result<()> {
+    // Here the index says the whole name: it is what podman calls the image.
+    let index = image.index(&documents.manifest, &name)?;
     let listing = listing(image, documents, name)?;
     let mut members: BTreeMap<String, Member<'_>> = BTreeMap::new();
     let mut text = |name: String, text| {
@@ -54,7 +56,7 @@ pub fn write(
     for document in [&documents.config, &documents.manifest] {
         text(format!("blobs/sha256/{}", document.digest), &document.text);
     }
-    text("index.json".to_owned(), &documents.index.text);
+    text("index.json".to_owned(), &index.text);
     text("manifest.json".to_owned(), &listing);
     text("oci-layout".to_owned(), LAYOUT.as_bytes());
     for layer in &image.layers {
@@ -82,10 +84,15 @@ fn members_size(image: &Image) -> u64 {
     image.layers.iter().map(|layer| layer.blob.size).sum()
 }
 
-fn stream(out: &mut impl Write, members: BTreeMap<String, Member<'_>>, epoch: u64) -> io::Result<()> {
+fn stream(
+    out: &mut impl Write,
+    members: BTreeMap<String, Member<'_>>,
+    epoch: u64,
+) -> io::Result<()> {
     let put = |path: &str, mode, sort| {
         let mut header = Vec::new();
-        tar::header(&mut header, path, mode, sort, epoch).map_err(|e| io::Error::other(e.message().to_owned()))?;
+        tar::header(&mut header, path, mode, sort, epoch)
+            .map_err(|e| io::Error::other(e.message().to_owned()))?;
         Ok::<_, io::Error>(header)
     };
     for folder in ["blobs", "blobs/sha256"] {
@@ -100,4 +107,48 @@ fn stream(out: &mut impl Write, members: BTreeMap<String, Member<'_>>, epoch: u6
         out.write_all(&[0; tar::BLOCK][..tar::padding(size)])?;
     }
     out.write_all(&tar::END)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+    use crate::image::oci::{Blob, Layer, Start};
+
+    #[test]
+    fn it_holds_the_layout_and_dockers_own_listing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (layout, place) = (folder.path(), folder.path().join("a.tar"));
+        let bytes = b"layer";
+        let blob = Blob { digest: Sha256::of(bytes), size: 5, diff_id: Sha256::of(b"tar") };
+        std::fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
+        std::fs::write(layout.join(format!("blobs/sha256/{}", blob.digest)), bytes).unwrap();
+        let image = Image {
+            platform: "linux/amd64".to_owned(),
+            epoch: 7,
+            start: Start::default(),
+            labels: BTreeMap::new(),
+            layers: vec![Layer { name: "ops".to_owned(), about: String::new(), blob }],
+        };
+        let documents = image.documents("t").unwrap();
+        write(&image, &documents, "n:t".to_owned(), layout, &place).unwrap();
+        let archive = std::fs::read(&place).unwrap();
+        let mut names = Vec::new();
+        for entry in ::tar::Archive::new(&archive[..]).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().display().to_string();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            if let Some(digest) = name.strip_prefix("blobs/sha256/").filter(|d| !d.is_empty()) {
+                assert_eq!(Sha256::of(&content).to_string(), digest);
+            }
+            names.push(name);
+        }
+        assert!(names.is_sorted() && names.len() == 8, "{names:?}");
+        let mut short = image.clone();
+        short.layers[0].blob.size = 6;
+        let error = write(&short, &documents, "n:t".to_owned(), layout, &place).unwrap_err();
+        assert!(error.message().ends_with("was cut off while it was read"), "{error}");
+        assert_eq!(std::fs::read(&place).unwrap(), archive, "the old archive is gone");
+    }
 }

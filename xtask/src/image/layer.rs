@@ -211,7 +211,12 @@ impl<'w> Layer<'w> {
             Node::File { size, .. } => Sort::File { size: *size },
             Node::Link { target } => match target.to_str() {
                 Some(target) => Sort::Link { target },
-                None => return Err(Error::new(Kind::Archive, format!("`{path}` leads to {target:?}, which is not UTF-8"))),
+                None => {
+                    return Err(Error::new(
+                        Kind::Archive,
+                        format!("`{path}` leads to {target:?}, which is not UTF-8"),
+                    ));
+                }
             },
         };
         tar::header(&mut header, path.as_str(), member.entry.mode, sort, self.epoch)?;
@@ -287,7 +292,8 @@ fn hash(pieces: &Receiver<Piece>) -> Result<Sha256> {
 
 fn differs(path: &TreePath, expected: &Sha256, found: &Sha256) -> Error {
     let message = format!("`{path}` in the image: expected sha256 {expected}, found {found}");
-    Error::new(Kind::Digest, message).hint("run `cargo xtask fetch`: what is damaged is fetched again")
+    Error::new(Kind::Digest, message)
+        .hint("run `cargo xtask fetch`: what is damaged is fetched again")
 }
 
 fn owned_twice(path: &TreePath, one: &str, other: &str) -> Error {
@@ -327,7 +333,8 @@ mod tests {
         flate2::read::MultiGzDecoder::new(&blob[..]).read_to_end(&mut stream).unwrap();
         assert_eq!(layer.diff_id().unwrap(), Sha256::of(&stream));
         let mut archive = ::tar::Archive::new(&stream[..]);
-        let names = archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string());
+        let names =
+            archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string());
         assert_eq!(names.collect::<Vec<_>>(), ["bin", "usr/", "usr/bin/", "usr/bin/a", "usr/f"]);
     }
 
@@ -366,7 +373,12 @@ mod tests {
             layer.key()
         };
         let one = key("a", 0o644, b"x", 0);
-        for other in [key("b", 0o644, b"x", 0), key("a", 0o755, b"x", 0), key("a", 0o644, b"y", 0), key("a", 0o644, b"x", 1)] {
+        for other in [
+            key("b", 0o644, b"x", 0),
+            key("a", 0o755, b"x", 0),
+            key("a", 0o644, b"y", 0),
+            key("a", 0o644, b"x", 1),
+        ] {
             assert_ne!(one, other);
         }
     }

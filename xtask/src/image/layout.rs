@@ -64,7 +64,8 @@ impl Draft {
         }
         let path = record.join("blob");
         let known = parse(&fs::read_to_string(&path).at("read", &path)?);
-        let known = known.ok_or_else(|| Error::new(Kind::Io, format!("`{}` is damaged", path.display())))?;
+        let known = known
+            .ok_or_else(|| Error::new(Kind::Io, format!("`{}` is damaged", path.display())))?;
         if !self.take_over(&known)? {
             let (digest, size) = self.write(layer)?;
             if (digest, size) != (known.digest, known.size) {
@@ -102,9 +103,13 @@ impl Draft {
         let path = self.place.join(BLOBS).join(layer.name());
         let failed = |cause: std::io::Error| write_error(&path, 0, &cause);
         let file = File::create_new(&path).map_err(failed)?;
-        let out = BufWriter::with_capacity(256 << 10, Hashing { file, hasher: Hasher::default(), size: 0 });
+        let out = BufWriter::with_capacity(
+            256 << 10,
+            Hashing { file, hasher: Hasher::default(), size: 0 },
+        );
         let out = layer.compress(out, &path)?;
-        let Hashing { file, hasher, size } = out.into_inner().map_err(|e| failed(e.into_error()))?;
+        let Hashing { file, hasher, size } =
+            out.into_inner().map_err(|e| failed(e.into_error()))?;
         file.sync_all().map_err(failed)?;
         set_mode(&path)?;
         let digest = hasher.finish();
@@ -134,7 +139,8 @@ impl Draft {
 
     /// Another name for a blob, in the draft.
     pub fn link(&self, blob: &Blob, name: &str) -> Result<()> {
-        let (from, to) = (self.place.join(BLOBS).join(blob.digest.to_string()), self.place.join(name));
+        let (from, to) =
+            (self.place.join(BLOBS).join(blob.digest.to_string()), self.place.join(name));
         fs::hard_link(&from, &to).map_err(|cause| write_error(&to, 0, &cause))
     }
 
@@ -195,6 +201,110 @@ fn parse(text: &str) -> Option<Blob> {
 
 fn changed(layer: &Layer<'_>, expected: &Sha256, found: &Sha256) -> Error {
     let name = layer.name();
-    let message = format!("the image's layer `{name}`: expected sha256 {expected}, as it was made before, found {found}");
-    Error::new(Kind::Digest, message).hint("run it again; should it persist, another process writes to the store")
+    let message = format!(
+        "the image's layer `{name}`: expected sha256 {expected}, as it was made before, found {found}"
+    );
+    Error::new(Kind::Digest, message)
+        .hint("run it again; should it persist, another process writes to the store")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::oci::{Image, Start};
+    use std::os::unix::fs::MetadataExt as _;
+
+    struct Case {
+        folder: tempfile::TempDir,
+        store: Store,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::at(folder.path().join("store"));
+            Case { folder, store }
+        }
+
+        fn dist(&self) -> PathBuf {
+            self.folder.path().join("dist")
+        }
+
+        fn layer(text: &str) -> Layer<'static> {
+            let mut layer = Layer::new("ops", 0);
+            layer.add_bytes("a", 0o644, text.as_bytes().to_vec()).unwrap();
+            layer
+        }
+
+        /// Writes an image with one layer that holds `text`.
+        fn image(&self, text: &str) -> Blob {
+            let draft = Draft::begin(&self.dist(), "image").unwrap();
+            let blob = draft.layer(&self.store, &Case::layer(text)).unwrap();
+            let image = Image {
+                platform: "linux/amd64".to_owned(),
+                epoch: 0,
+                start: Start::default(),
+                labels: Default::default(),
+                layers: Vec::new(),
+            };
+            draft.documents(&image.documents("t").unwrap()).unwrap();
+            draft.publish().unwrap();
+            blob
+        }
+
+        fn blob(&self, blob: &Blob) -> PathBuf {
+            self.dist().join("image").join(BLOBS).join(blob.digest.to_string())
+        }
+    }
+
+    #[test]
+    fn a_blob_is_named_by_its_digest_and_taken_over_while_it_is_right() {
+        let case = Case::new();
+        let blob = case.image("one");
+        let path = case.blob(&blob);
+        assert_eq!(Sha256::of_file(&path).unwrap(), blob.digest);
+        assert_eq!(path.metadata().unwrap().len(), blob.size);
+        let inode = path.metadata().unwrap().ino();
+        assert_eq!(case.image("one"), blob);
+        assert_eq!(path.metadata().unwrap().ino(), inode, "written again");
+        fs::write(&path, "damaged").unwrap();
+        assert_eq!(case.image("one"), blob);
+        assert_eq!(Sha256::of_file(&path).unwrap(), blob.digest);
+    }
+
+    #[test]
+    fn the_last_image_stays_until_the_next_is_whole() {
+        let case = Case::new();
+        let one = case.image("one");
+        let draft = Draft::begin(&case.dist(), "image").unwrap();
+        draft.layer(&case.store, &Case::layer("two")).unwrap();
+        drop(draft); // killed here: nothing of it is seen
+        assert!(case.blob(&one).is_file());
+        let two = case.image("two");
+        assert!(case.blob(&two).is_file() && !case.blob(&one).exists());
+        let left: Vec<_> =
+            fs::read_dir(case.dist()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["image"]);
+    }
+
+    #[test]
+    fn a_blob_that_comes_out_otherwise_is_refused() {
+        let case = Case::new();
+        let blob = case.image("one");
+        fs::remove_dir_all(case.dist()).unwrap();
+        let record = fs::read_dir(case.store.root().join("trees")).unwrap();
+        let record = record.map(|e| e.unwrap().path()).find(|p| p.is_dir()).unwrap();
+        let other = Blob { digest: Sha256::of(b"other"), ..blob };
+        fs::remove_dir_all(&record).unwrap();
+        case.store
+            .tree("layer", &Case::layer("one").key(), |folder| {
+                fs::write(folder.join("blob"), render(&other)).unwrap();
+                set_mode(&folder.join("blob"))?;
+                Manifest::of_tree(folder)
+            })
+            .unwrap();
+        let draft = Draft::begin(&case.dist(), "image").unwrap();
+        let error = draft.layer(&case.store, &Case::layer("one")).unwrap_err();
+        assert!(error.message().contains(&blob.digest.to_string()), "{error}");
+    }
 }

@@ -5,6 +5,7 @@
 //! [`identity`] is who the image is.
 
 pub mod archive;
+pub mod command;
 pub mod dockerfile;
 pub mod gzip;
 pub mod identity;

@@ -136,10 +136,10 @@ impl Image {
         })
     }
 
-    fn index(&self, manifest: &Document, tag: &str) -> Result<Document> {
+    /// "Image Index" of a layout that calls the image with this manifest `tag`.
+    pub(super) fn index(&self, manifest: &Document, tag: &str) -> Result<Document> {
         let (os, architecture) = self.platform()?;
-        let mut descriptor =
-            Descriptor::of(MANIFEST, &manifest.digest, manifest.text.len() as u64);
+        let mut descriptor = Descriptor::of(MANIFEST, &manifest.digest, manifest.text.len() as u64);
         descriptor.annotations = Some([("org.opencontainers.image.ref.name", tag)].into());
         descriptor.platform = Some(Platform { architecture, os });
         Document::of(&Index { manifests: [descriptor], media_type: INDEX, schema_version: 2 })
@@ -147,7 +147,10 @@ impl Image {
 
     fn platform(&self) -> Result<(&str, &str)> {
         self.platform.split_once('/').ok_or_else(|| {
-            let message = format!("workspace.lock: `platform` is `{}`: expected OS/ARCHITECTURE", self.platform);
+            let message = format!(
+                "workspace.lock: `platform` is `{}`: expected OS/ARCHITECTURE",
+                self.platform
+            );
             Error::new(Kind::Lock, message)
         })
     }

@@ -80,7 +80,12 @@ fn context(draft: &Draft, image: &Image) -> Result<()> {
 }
 
 /// Writes the image as one archive to the file `place`.
-pub fn archive(lock: &Lock, identity: &Identity<'_>, written: &Written, place: &Path) -> Result<()> {
+pub fn archive(
+    lock: &Lock,
+    identity: &Identity<'_>,
+    written: &Written,
+    place: &Path,
+) -> Result<()> {
     let name = format!("{}:{}", lock.ops.name, identity.tag());
     archive::write(&written.image, &written.documents, name, &written.place.join(OCI), place)
 }

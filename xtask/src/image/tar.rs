@@ -224,9 +224,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let refused = |size| {
-            header(&mut Vec::new(), "f", 0o644, Sort::File { size }, 0).is_err()
-        };
+        let refused = |size| header(&mut Vec::new(), "f", 0o644, Sort::File { size }, 0).is_err();
         assert!(refused(LARGEST + 1) && !refused(LARGEST));
     }
 

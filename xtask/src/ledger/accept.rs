@@ -11,7 +11,7 @@ pub fn platforms(workspace: &Workspace) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(workspace.snapshots()) else { return Vec::new() };
     let platform = |name: &str| {
         let (part, rest) = name.split_once('@')?;
-        let known = Part::ALL.iter().any(|known| known.name() == part);
+        let known = Part::ALL.iter().chain(&[Part::Image]).any(|known| known.name() == part);
         let rest = rest.strip_suffix(".new").unwrap_or(rest).strip_suffix(".snap")?;
         known.then(|| rest.replace('-', "/"))
     };
@@ -31,7 +31,9 @@ pub fn accept(workspace: &Workspace, proposals: Proposals) -> Result<String> {
     let mut shown = String::new();
     for platform in platforms(workspace) {
         let snapshots = Part::ALL.map(|part| Snapshot::of(workspace, part, &platform));
-        if let Some(change) = accept_platform(&snapshots)? {
+        let built = accept_platform(&snapshots)?;
+        let image = accept_image(&Snapshot::of(workspace, Part::Image, &platform))?;
+        for change in [built, image].into_iter().flatten() {
             shown += &format!("accepted for {platform}\n{change}");
         }
     }
@@ -68,18 +70,32 @@ fn accept_platform(snapshots: &[Snapshot; 2]) -> Result<Option<String>> {
     Ok(Some(shown))
 }
 
+/// Accepts the proposed image; none when there is none.
+fn accept_image(snapshot: &Snapshot) -> Result<Option<String>> {
+    let Some(text) = snapshot.read_pending()? else { return Ok(None) };
+    check_text(snapshot, &text)?;
+    let old = snapshot.read().ok().flatten().unwrap_or_default();
+    let differences = compare(&Texts::of_image(&old), &Texts::of_image(&text));
+    snapshot.accept(&text)?;
+    Ok(Some(differences.unwrap_or_default().iter().map(|line| format!("{line}\n")).collect()))
+}
+
 /// A proposal that is no ledger is not accepted.
 fn check(snapshots: &[Snapshot; 2], pending: &[Option<String>; 2]) -> Result<()> {
-    for (snapshot, text) in snapshots.iter().zip(pending) {
-        let Some(text) = text else { continue };
-        let wrong = match snapshot.part() {
-            Part::Digests => digests::parse(text).err(),
-            Part::Surface => surface::parse(text).err(),
-        };
-        if let Some(why) = wrong {
-            return Err(Error::new(Kind::Ledger, format!("{snapshot}.new is no ledger: {why}"))
-                .hint(format!("remove {snapshot}.new and run `cargo xtask build-ops`")));
-        }
-    }
-    Ok(())
+    let proposed = snapshots.iter().zip(pending);
+    proposed
+        .filter_map(|(snapshot, text)| Some((snapshot, text.as_ref()?)))
+        .try_for_each(|(snapshot, text)| check_text(snapshot, text))
+}
+
+fn check_text(snapshot: &Snapshot, text: &str) -> Result<()> {
+    let (wrong, command) = match snapshot.part() {
+        Part::Digests => (digests::parse(text).err(), "build-ops"),
+        Part::Surface => (surface::parse(text).err(), "build-ops"),
+        Part::Image => (digests::parse(text).err(), "image"),
+    };
+    wrong.map_or(Ok(()), |why| {
+        Err(Error::new(Kind::Ledger, format!("{snapshot}.new is no ledger: {why}"))
+            .hint(format!("remove {snapshot}.new and run `cargo xtask {command}`")))
+    })
 }

@@ -17,6 +17,13 @@ pub struct Texts {
     pub surface: String,
 }
 
+impl Texts {
+    /// The image's digests, which have no surface.
+    pub fn of_image(digests: &str) -> Self {
+        Texts { digests: digests.to_owned(), surface: String::new() }
+    }
+}
+
 /// How one artifact differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {

@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::abi::Surface;
 use crate::atomic;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::workspace::Workspace;
 
 pub mod accept;
 pub mod compare;
 pub mod digests;
+pub mod image;
 pub mod snapshot;
 pub mod surface;
 
@@ -78,6 +79,16 @@ impl Ledger {
     /// Where `build-ops` leaves it: what a script reads, and what the snapshot test asserts.
     pub fn file(workspace: &Workspace) -> std::path::PathBuf {
         workspace.dist().join("ledger.json")
+    }
+
+    /// Reads [`Ledger::file`].
+    pub fn read(workspace: &Workspace) -> Result<Self> {
+        let path = Self::file(workspace);
+        let text = std::fs::read(&path).at("read", &path)?;
+        let read = serde_json::from_slice(&text);
+        read.map_err(|e| {
+            Error::new(Kind::Ledger, format!("`{}` is no ledger: {e}", path.display()))
+        })
     }
 
     /// Writes [`Ledger::file`].
@@ -142,8 +153,8 @@ fn not_pending(snapshot: &Snapshot) -> Result<()> {
 fn propose(snapshots: &[Snapshot; 2], found: &Texts, committed: Option<&Texts>) -> Result<()> {
     for snapshot in snapshots {
         let of = |texts: &Texts| match snapshot.part() {
-            Part::Digests => texts.digests.clone(),
             Part::Surface => texts.surface.clone(),
+            Part::Digests | Part::Image => texts.digests.clone(),
         };
         match committed.map(of) == Some(of(found)) {
             true => snapshot.withdraw()?,

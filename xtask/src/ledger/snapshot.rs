@@ -17,17 +17,23 @@ pub const SOURCE: &str = "xtask/../tests/ledger.rs";
 pub const DESCRIPTION: &str =
     "What came out of cargo xtask build-ops. A person accepts it with cargo xtask accept.";
 
-/// The two parts of the ledger.
+/// The same above the image's digests.
+const OF_THE_IMAGE: &str =
+    "What came out of cargo xtask image. A person accepts it with cargo xtask accept.";
+
+/// The parts of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// A digest an artifact.
     Digests,
     /// What loaders and TensorFlow see of each op library.
     Surface,
+    /// The image: its layers and its manifest.
+    Image,
 }
 
 impl Part {
-    /// Both.
+    /// Both of what `build-ops` makes.
     pub const ALL: [Part; 2] = [Part::Digests, Part::Surface];
 
     /// insta's name of the snapshot, without the platform.
@@ -35,6 +41,7 @@ impl Part {
         match self {
             Part::Digests => "ledger__digests",
             Part::Surface => "ledger__surface",
+            Part::Image => "image__digests",
         }
     }
 }
@@ -100,7 +107,7 @@ impl Snapshot {
 
     /// Writes `text` as a proposal beside the committed snapshot.
     pub fn propose(&self, text: &str) -> Result<()> {
-        atomic::write(&self.pending(), with_header(text).as_bytes())
+        atomic::write(&self.pending(), with_header(self.part, text).as_bytes())
     }
 
     /// Takes a proposal back: what came out is what is committed.
@@ -114,7 +121,7 @@ impl Snapshot {
 
     /// Makes `text` the committed snapshot and removes the proposal.
     pub fn accept(&self, text: &str) -> Result<()> {
-        atomic::write(&self.path, with_header(text).as_bytes())?;
+        atomic::write(&self.path, with_header(self.part, text).as_bytes())?;
         self.withdraw()
     }
 }
@@ -125,8 +132,9 @@ pub fn suffix(platform: &str) -> String {
 }
 
 /// The file that insta writes for `text`.
-fn with_header(text: &str) -> String {
-    format!("---\nsource: {SOURCE}\ndescription: {DESCRIPTION}\n---\n{}\n", text.trim_end())
+fn with_header(part: Part, text: &str) -> String {
+    let description = if part == Part::Image { OF_THE_IMAGE } else { DESCRIPTION };
+    format!("---\nsource: {SOURCE}\ndescription: {description}\n---\n{}\n", text.trim_end())
 }
 
 /// The text in a snapshot file, with one newline at its end.
@@ -147,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        assert_eq!(contents(&with_header("a\nb\n")).as_deref(), Ok("a\nb\n"));
+        assert_eq!(contents(&with_header(Part::Digests, "a\nb\n")).as_deref(), Ok("a\nb\n"));
     }
 
     #[test]
