@@ -11,6 +11,7 @@ use xtask::digest::Sha256;
 use crate::build::Checkout;
 
 /// The official binary that a package registry has: npm's `@bazel/bazel-linux_x64`.
+#[expect(clippy::disallowed_methods, reason = "a fixture, made before the test begins")]
 fn official(folder: &Path) -> Option<PathBuf> {
     let pack = Command::new("npm")
         .args(["pack", "--silent", "@bazel/bazel-linux_x64@2.1.0"])

@@ -20,6 +20,7 @@ pub struct Said {
 }
 
 impl Checkout {
+    #[expect(clippy::disallowed_methods, reason = "a fixture, made before the test begins")]
     pub fn copy() -> Self {
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -36,6 +37,7 @@ impl Checkout {
     }
 
     /// Runs xtask as a person would: not in CI.
+    #[expect(clippy::disallowed_methods, reason = "the program under test, as a person starts it")]
     pub fn xtask(&self, words: &[&str]) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.arg("--workspace").arg(&self.root).args(words).env_remove("CI");
