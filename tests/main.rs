@@ -9,4 +9,5 @@ mod bazel;
 mod build;
 mod engine;
 mod ledger;
+mod shell;
 mod tidy;

@@ -43,8 +43,11 @@ pub fn run(
 ) -> Result<ExitCode> {
     let engine = Engine::named(&options.engine)?;
     let lock = material::locked(workspace)?;
-    fetch::ensure(&lock, store, &Selection::all(), &fetch::Options::from_env(offline))?;
-    let kind = if options.root == "runtime" { RootKind::Runtime } else { RootKind::Builder };
+    let (kind, needed) = match options.root.as_str() {
+        "runtime" => (RootKind::Runtime, Selection::all()),
+        _ => (RootKind::Builder, Selection::build()),
+    };
+    fetch::ensure(&lock, store, &needed, &fetch::Options::from_env(offline))?;
     let argv = argv(kind, &options.command);
     let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
     // Bazel's output is the build's own: no other build while a person works on it.
