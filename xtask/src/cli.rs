@@ -88,7 +88,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     };
     let workspace = Workspace::find(&start)?;
     match cli.command {
-        Command::Update(options) => crate::update::run(&workspace, &store()?, options)?,
+        Command::Update(options) => {
+            crate::update::run(&workspace, &store()?, cli.offline, &options)?
+        }
         Command::Fetch => fetch_all(&workspace, &Options::from_env(cli.offline))?,
         Command::Store(command) => tend(&workspace, &command)?,
         Command::Image(options) => {

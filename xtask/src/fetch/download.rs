@@ -129,6 +129,20 @@ impl Downloader<'_> {
         }
     }
 
+    /// Bytes of the file at `url`, as its server says.
+    pub fn size(&self, url: &Url) -> Result<u64> {
+        let mut ask = || -> Result<u64, Trouble> {
+            let answer = self.http.get(url, 0, "*/*", self.limits.total(0))?;
+            Ok(answer.length.ok_or_else(|| Failure::last("its server does not say its size"))?)
+        };
+        self.again(&mut ask).map_err(|trouble| match trouble {
+            Trouble::Local(error) => error,
+            Trouble::Remote(failure) => {
+                Error::new(Kind::Fetch, format!("cannot ask for {url}: {}", failure.why))
+            }
+        })
+    }
+
     fn read_page(&self, answer: Response) -> Result<Vec<u8>, Trouble> {
         let mut body = Vec::new();
         answer

@@ -28,15 +28,18 @@ impl Mirrors {
         let index =
             downloads.iter().any(|download| matches!(download.origin, Origin::Index { .. }));
         Ok(Mirrors {
-            debian: if pool { debian(lock, env)? } else { Vec::new() },
-            python: if index { python(lock, env)? } else { Vec::new() },
+            debian: if pool { debian(&lock.pins, env)? } else { Vec::new() },
+            python: if index { python(&lock.pins, env)? } else { Vec::new() },
         })
     }
 }
 
+/// Names and values: flat pins, or an environment.
+type Texts = BTreeMap<String, String>;
+
 /// `LOCKSTEP_DEBIAN_MIRROR`, else the pin `debian.mirror`, else this machine's apt sources.
-fn debian(lock: &Lock, env: &BTreeMap<String, String>) -> Result<Vec<Url>> {
-    if let Some(named) = named("LOCKSTEP_DEBIAN_MIRROR", "debian.mirror", lock, env)? {
+pub fn debian(pins: &Texts, env: &Texts) -> Result<Vec<Url>> {
+    if let Some(named) = named("LOCKSTEP_DEBIAN_MIRROR", "debian.mirror", pins, env)? {
         return Ok(named);
     }
     let mut sources = Vec::new();
@@ -44,7 +47,7 @@ fn debian(lock: &Lock, env: &BTreeMap<String, String>) -> Result<Vec<Url>> {
         let text = std::fs::read(&path).at("read", &path)?;
         sources.extend(apt::parse(&path, &String::from_utf8_lossy(&text)));
     }
-    let mirrors = apt::mirrors(&sources, lock.pins.get("debian.suite").map_or("", String::as_str));
+    let mirrors = apt::mirrors(&sources, pins.get("debian.suite").map_or("", String::as_str));
     if mirrors.is_empty() {
         return Err(Error::new(Kind::Machine, "this machine's apt sources name no Debian mirror")
             .hint("set LOCKSTEP_DEBIAN_MIRROR, or pin `debian.mirror` in workspace.toml"));
@@ -69,8 +72,8 @@ fn source_files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// `LOCKSTEP_PYTHON_INDEX`, else the pin `python.index`, else what this machine's pip uses.
-fn python(lock: &Lock, env: &BTreeMap<String, String>) -> Result<Vec<Url>> {
-    if let Some(named) = named("LOCKSTEP_PYTHON_INDEX", "python.index", lock, env)? {
+pub fn python(pins: &Texts, env: &Texts) -> Result<Vec<Url>> {
+    if let Some(named) = named("LOCKSTEP_PYTHON_INDEX", "python.index", pins, env)? {
         return Ok(named);
     }
     let from_pip = || -> Result<String> {
@@ -85,14 +88,9 @@ fn python(lock: &Lock, env: &BTreeMap<String, String>) -> Result<Vec<Url>> {
     urls("pip's index", &indexes)
 }
 
-fn named(
-    variable: &str,
-    pin: &str,
-    lock: &Lock,
-    env: &BTreeMap<String, String>,
-) -> Result<Option<Vec<Url>>> {
+fn named(variable: &str, pin: &str, pins: &Texts, env: &Texts) -> Result<Option<Vec<Url>>> {
     let of_env = env.get(variable).map(|value| (format!("`{variable}`"), value));
-    let of_pins = lock.pins.get(pin).map(|value| (format!("workspace.lock: `pins.{pin}`"), value));
+    let of_pins = pins.get(pin).map(|value| (format!("the pin `{pin}`"), value));
     let set = of_env.into_iter().chain(of_pins).find(|(_, value)| !value.trim().is_empty());
     set.map(|(what, value)| urls(&what, value)).transpose()
 }
@@ -117,7 +115,8 @@ mod tests {
     fn the_environment_wins_over_the_pin_and_both_over_the_machine() {
         let mut lock = example::lock();
         lock.pins.insert("debian.mirror".to_owned(), "http://pin.example/debian".to_owned());
-        let shown = |env: &[(&str, &str)]| debian(&lock, &self::env(env)).unwrap()[0].to_string();
+        let shown =
+            |env: &[(&str, &str)]| debian(&lock.pins, &self::env(env)).unwrap()[0].to_string();
         assert_eq!(shown(&[]), "http://pin.example/debian");
         assert_eq!(shown(&[("LOCKSTEP_DEBIAN_MIRROR", " ")]), "http://pin.example/debian");
         let both = [("LOCKSTEP_DEBIAN_MIRROR", "file:///srv/debian http://env.example/debian")];
@@ -127,7 +126,7 @@ mod tests {
     #[test]
     fn a_wrong_override_is_named_without_its_password() {
         let env = env(&[("LOCKSTEP_PYTHON_INDEX", "htps://me:pass@corp.example/simple")]);
-        let error = python(&example::lock(), &env).unwrap_err();
+        let error = python(&example::lock().pins, &env).unwrap_err();
         assert_eq!(
             error.to_string(),
             "error: `LOCKSTEP_PYTHON_INDEX` is not a URL: expected http, https or file, found `htps`"

@@ -9,14 +9,14 @@ mod download;
 mod example;
 mod http;
 mod index;
-mod mirrors;
+pub mod mirrors;
 mod names;
-mod pip;
+pub mod pip;
 mod plan;
 mod proxy;
 mod run;
 #[cfg(test)]
-mod server;
+pub(crate) mod server;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -117,6 +117,14 @@ pub fn ensure(lock: &Lock, store: &Store, selection: &Selection, options: &Optio
     check_room(store.root(), missing.iter().map(|download| download.size).sum())?;
     let mirrors = mirrors::Mirrors::find(lock, &missing, &options.env)?;
     run::run(&missing, &mirrors, store, options)
+}
+
+/// Bytes of the files at `urls`, which no lock knows yet, as their servers say.
+pub fn sizes(urls: &[Url], store: &Store, options: &Options) -> Result<Vec<u64>> {
+    if options.offline && !urls.is_empty() {
+        return Err(Error::new(Kind::Fetch, "sizes are asked of servers, and --offline is given"));
+    }
+    run::sizes(urls, store, options)
 }
 
 fn missing<'a>(store: &Store, downloads: &'a [Download]) -> Result<Vec<&'a Download>> {

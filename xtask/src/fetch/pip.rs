@@ -7,7 +7,7 @@ use crate::command::{self, Env, cmd};
 use crate::error::Result;
 
 /// What pip's own configuration comes to, in this environment.
-pub(super) fn config(env: &BTreeMap<String, String>) -> Result<String> {
+pub fn config(env: &BTreeMap<String, String>) -> Result<String> {
     let shell = command::shell()?;
     command::read(cmd!(shell, "python3 -m pip --disable-pip-version-check config list"), &own(env))
 }
@@ -26,20 +26,22 @@ fn own(env: &BTreeMap<String, String>) -> Env {
     pairs.fold(Env::host(&[]), |all, (name, value)| all.with(name, value))
 }
 
-/// The indexes among the lines of `pip config list`, first choice first. Variables come
-/// before a command's own section, that before `global`, as in pip.
+/// The indexes among the lines of `pip config list`, first choice first.
 pub(super) fn indexes(config: &str) -> Vec<String> {
-    let value = |key: &str| {
-        let line = config.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        line.map(unquoted).unwrap_or_default()
-    };
-    let first = |name: &str| {
-        let sections = [":env:", "download", "install", "global"];
-        let values = sections.iter().map(|section| value(&format!("{section}.{name}")));
-        values.into_iter().find(|value| !value.trim().is_empty()).unwrap_or_default()
-    };
-    let all = format!("{} {}", first("index-url"), first("extra-index-url"));
+    let all = ["index-url", "extra-index-url"].map(|name| setting(config, name));
+    let all = all.into_iter().flatten().collect::<Vec<_>>().join(" ");
     all.split_whitespace().map(str::to_owned).collect()
+}
+
+/// What the lines of `pip config list` say of `name`. Variables come before a command's own
+/// section, that before `global`, as in pip.
+pub fn setting(config: &str, name: &str) -> Option<String> {
+    let value = |section: &&str| {
+        let key = format!("{section}.{name}=");
+        let value = config.lines().find_map(|line| line.strip_prefix(&key)).map(unquoted);
+        value.filter(|value| !value.trim().is_empty())
+    };
+    [":env:", "download", "install", "global"].iter().find_map(value)
 }
 
 /// pip shows values as Python's `repr` does.

@@ -8,6 +8,7 @@ use super::download::Downloader;
 use super::http::Http;
 use super::mirrors::Mirrors;
 use super::plan::Download;
+use super::url::Url;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::progress::{Progress, Unit};
@@ -53,6 +54,23 @@ pub(super) fn run(
     let line = format!("fetched {}, {}", files(downloads.len()), progress.summary());
     progress.finish(&line);
     Ok(())
+}
+
+/// Bytes of the files at `urls`, which no lock knows yet, as their servers say.
+pub(super) fn sizes(urls: &[Url], store: &Store, options: &Options) -> Result<Vec<u64>> {
+    let progress = Progress::new("asking for sizes", Unit::Items, Some(urls.len() as u64));
+    let http = Http::new(&options.limits, &options.env)?;
+    let (mirrors, stop) = (Mirrors::default(), AtomicBool::new(false));
+    let limits = &options.limits;
+    let downloader = Downloader {
+        http: &http,
+        mirrors: &mirrors,
+        store,
+        limits,
+        progress: &progress,
+        stop: &stop,
+    };
+    urls.iter().map(|url| downloader.size(url).inspect(|_| progress.add(1))).collect()
 }
 
 fn files(count: usize) -> String {

@@ -130,6 +130,12 @@ impl Url {
         decode(&self.path)
     }
 
+    /// All of it, for a program that is to use it: not for messages.
+    pub fn with_password(&self) -> String {
+        let userinfo = self.userinfo.as_ref().map_or(String::new(), |text| format!("{text}@"));
+        self.request().replacen("://", &format!("://{userinfo}"), 1)
+    }
+
     /// The last part of the path, decoded.
     pub fn file_name(&self) -> String {
         let name = self.path.rsplit('/').next().unwrap_or_default();

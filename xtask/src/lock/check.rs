@@ -30,7 +30,7 @@ pub(super) fn fresh(
     locked: &BTreeMap<String, String>,
     pins: &BTreeMap<String, String>,
 ) -> Result<()> {
-    let moved = moves(locked, pins);
+    let moved: Vec<String> = moves(locked, pins).into_iter().map(|(_, how)| how).collect();
     if moved.is_empty() {
         return Ok(());
     }
@@ -41,12 +41,15 @@ pub(super) fn fresh(
     .hint("run `cargo xtask update` and look at what it moves"))
 }
 
-/// Each pin that differs, in words.
-fn moves(locked: &BTreeMap<String, String>, pins: &BTreeMap<String, String>) -> Vec<String> {
+/// Each pin that differs, and how, in words.
+pub(super) fn moves(
+    locked: &BTreeMap<String, String>,
+    pins: &BTreeMap<String, String>,
+) -> Vec<(String, String)> {
     let keys: BTreeSet<&String> = locked.keys().chain(pins.keys()).collect();
     let pairs = keys.into_iter().map(|key| (key, locked.get(key), pins.get(key)));
     let differ = pairs.filter(|(_, locked, pinned)| locked != pinned);
-    differ.map(|(key, locked, pinned)| moved(key, locked, pinned)).collect()
+    differ.map(|(key, locked, pinned)| (key.clone(), moved(key, locked, pinned))).collect()
 }
 
 fn moved(key: &str, locked: Option<&String>, pinned: Option<&String>) -> String {

@@ -189,6 +189,12 @@ impl Lock {
         check::fresh(&self.pins, &pins.flat())
     }
 
+    /// The flat pins that moved since this lock was made.
+    pub fn stale_pins(&self, pins: &Pins) -> Vec<String> {
+        let moved = check::moves(&self.pins, &pins.flat());
+        moved.into_iter().map(|(pin, _)| pin).collect()
+    }
+
     /// The packages of one root, in the lock's order.
     pub fn packages_of(&self, root: RootKind) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(move |package| package.roots.contains(&root))

@@ -1,10 +1,8 @@
 //! apt in a private, empty root: never against the host's own state.
 
-use std::path::Path;
-
 use tempfile::TempDir;
 
-use super::archive::{Archive, no_apt};
+use super::archive::Archive;
 use super::closure::Stanza;
 use crate::command::{self, Env, NETWORK, Shell, cmd};
 use crate::error::{Error, IoContext as _, Kind, Result};
@@ -47,7 +45,7 @@ impl Apt {
     fn update(&self, archive: &Archive) -> Result<()> {
         let update = cmd!(self.shell, "apt-get update -qq");
         command::read(update, &self.env).map_err(|error| {
-            let (mirror, suite) = (public(&archive.mirror), &archive.suite);
+            let Archive { mirror, suite, .. } = archive;
             refetched(error, format!("cannot read `{suite}` of {mirror}"))
         })?;
         Ok(())
@@ -110,15 +108,14 @@ fn refetched(error: Error, context: String) -> Error {
     Error::new(Kind::Fetch, cause.trim_start()).context(context)
 }
 
-/// A URL without the name and password that may be in it.
-fn public(url: &str) -> String {
-    match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let rest = rest.split_once('@').map_or(rest, |(_, rest)| rest);
-            format!("{scheme}://{rest}")
-        }
-        None => url.to_owned(),
+/// Says what apt is for, when there is none.
+fn no_apt(error: Error) -> Error {
+    if error.kind() != Kind::Machine {
+        return error;
     }
+    error
+        .context("Debian packages are resolved by apt itself")
+        .hint("run `cargo xtask update` on a machine or in a container of Debian or Ubuntu")
 }
 
 /// The private apt's whole configuration; of the host's only proxies, CAs and passwords.
@@ -156,9 +153,9 @@ Acquire::Languages "none";
 fn source(archive: &Archive) -> String {
     format!(
         "Types: deb\nURIs: {}\nSuites: {}\nComponents: main\nSigned-By: {}\n",
-        archive.mirror,
+        archive.mirror.with_password(),
         archive.suite,
-        Path::new(&archive.keyring).display()
+        archive.keyring.display()
     )
 }
 
@@ -179,11 +176,5 @@ mod tests {
         let text = configuration("/r", host);
         assert!(text.ends_with("Acquire::http::Proxy \"http://p.example\";\n"));
         assert!(!text.contains("rm") && !text.contains("\"true\""));
-    }
-
-    #[test]
-    fn no_password_is_shown() {
-        assert_eq!(public("https://me:pass@mirror.example/d"), "https://mirror.example/d");
-        assert_eq!(public("https://mirror.example/d"), "https://mirror.example/d");
     }
 }

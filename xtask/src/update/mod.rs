@@ -1,60 +1,35 @@
 //! `cargo xtask update`: pins to lock, the one command that writes `workspace.lock`.
 //!
-//! It goes round the pipeline (apt, pip and the index have a network), so it stands beside
-//! the stages, not among them.
+//! It goes round the pipeline (apt, pip and the index have a network, and TensorFlow's wheel
+//! is read), so it stands after the stages, not among them.
 
 mod apt;
 mod archive;
 mod closure;
 mod debian;
-mod index;
-mod remote;
+mod part;
+mod pip;
 mod wheels;
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use crate::error::{Error, Kind, Result};
+use crate::fetch::{self, Selection, Wheels, sizes};
 use crate::lock::{self, Lock, Move, Package, RootKind, Wheel, identity, moves};
 use crate::pins::{self, BazelSource, Pins};
+use crate::root;
 use crate::store::Store;
 use crate::workspace::Workspace;
 
 use self::apt::Apt;
-use self::index::Pip;
-
-/// A part of `workspace.toml` that can be updated alone; all else stays as locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-#[value(rename_all = "lowercase")]
-pub enum Part {
-    /// Where ops run
-    Platform,
-    /// The one time stamp
-    Epoch,
-    /// Every Debian package
-    Debian,
-    /// Bazel and the packages of its source
-    Bazel,
-    /// TensorFlow's wheel
-    TensorFlow,
-    /// Every wheel
-    Python,
-    /// The compiler and the packages of its source
-    Compiler,
-    /// The builder root's packages
-    Builder,
-    /// The runtime root's packages
-    Runtime,
-    /// Name and version of the ops wheel
-    Ops,
-}
+pub use self::part::Part;
+use self::pip::Pip;
+use self::wheels::{Chosen, normalised};
 
 /// What to update and how.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Update this pin alone; all else stays as locked
+    /// Update these pins alone; all else stays as locked
     #[arg(value_enum, value_name = "PIN")]
-    pub part: Option<Part>,
+    pub parts: Vec<Part>,
     /// Write nothing; exit code 4 when workspace.lock would change
     #[arg(long)]
     pub check: bool,
@@ -63,71 +38,82 @@ pub struct Options {
     pub json: bool,
 }
 
+/// Where things come from.
+#[derive(Clone, Copy)]
+struct Sources<'a> {
+    pins: &'a Pins,
+    store: &'a Store,
+    fetch: &'a fetch::Options,
+}
+
 /// Resolves, prints what moves, writes the lock.
-pub fn run(workspace: &Workspace, store: &Store, options: Options) -> Result<()> {
+pub fn run(workspace: &Workspace, store: &Store, offline: bool, options: &Options) -> Result<()> {
     let pins = pins::load(&workspace.pins())?;
-    let path = workspace.lock();
-    let old = old_lock(&path, options.part)?;
-    let new = resolve(&pins, old.as_ref(), options.part, store)?;
-    let moved = moves(old.as_ref(), &new);
-    report(&moved, options.json);
+    let old = old_lock(workspace, &pins, &options.parts)?;
+    let fetch = fetch::Options::from_env(offline);
+    let sources = Sources { pins: &pins, store, fetch: &fetch };
+    let new = resolve(sources, old.as_ref(), &options.parts)?;
+    report(&moves(old.as_ref(), &new), options.json);
     if old.as_ref() == Some(&new) {
         return Ok(());
     }
     if options.check {
-        return Err(Error::new(Kind::Lock, "workspace.lock is not what its pins resolve to now")
-            .hint("run `cargo xtask update`"));
+        let message = "workspace.lock is not what its pins resolve to now";
+        return Err(Error::new(Kind::Lock, message).hint("run `cargo xtask update`"));
     }
-    new.store(&path)
+    new.store(&workspace.lock())
 }
 
-/// A full update can do without the old lock; a limited one cannot.
-fn old_lock(path: &Path, part: Option<Part>) -> Result<Option<Lock>> {
-    match (Lock::load(path), part) {
-        (Ok(lock), _) => Ok(Some(lock)),
-        (Err(error), Some(_)) => Err(error),
-        (Err(error), None) => {
-            if path.exists() {
-                eprintln!("{}: made anew", error.message());
-            }
-            Ok(None)
-        }
+/// A full update can do without the old lock. A limited one cannot, nor with one that is out
+/// of date elsewhere: what would it leave as locked?
+fn old_lock(workspace: &Workspace, pins: &Pins, parts: &[Part]) -> Result<Option<Lock>> {
+    let lock = Lock::load(&workspace.lock());
+    if parts.is_empty() {
+        return Ok(lock.map_err(|error| eprintln!("{}: it is made anew", error.message())).ok());
     }
+    let lock = lock?;
+    let others = |pin: &&str| !parts.iter().any(|part| part.has(pin));
+    if let Some(pin) = lock.stale_pins(pins).iter().map(String::as_str).find(others) {
+        let named: Vec<String> = parts.iter().map(|part| part.name()).collect();
+        let (named, table) = (named.join(" "), pin.split('.').next().unwrap_or_default());
+        let message =
+            format!("`{pin}` is out of date too, and `update {named}` leaves it as locked");
+        return Err(Error::new(Kind::Lock, message)
+            .hint(format!("run `cargo xtask update {named} {table}`, or without names for all")));
+    }
+    Ok(Some(lock))
 }
 
-fn report(moved: &[Move], json: bool) {
+fn report(moves: &[Move], json: bool) {
     if json {
-        println!("{}", serde_json::json!({ "moves": moved }));
-    } else if moved.is_empty() {
+        println!("{}", serde_json::json!({ "moves": moves }));
+    } else if moves.is_empty() {
         println!("workspace.lock is up to date");
     } else {
-        moved.iter().for_each(|moved| println!("{moved}"));
+        moves.iter().for_each(|moved| println!("{moved}"));
     }
 }
 
-fn resolve(pins: &Pins, old: Option<&Lock>, part: Option<Part>, store: &Store) -> Result<Lock> {
-    // Nothing is kept in a full update.
-    let kept = old.zip(part);
+/// The lock of the pins. Unless all parts are meant, what is not of `parts` is as in the old
+/// lock: pins that did not move give what they gave, packages and wheels are kept.
+fn resolve(sources: Sources<'_>, old: Option<&Lock>, parts: &[Part]) -> Result<Lock> {
+    let pins = sources.pins;
+    let kept = old.filter(|_| !parts.is_empty());
     let packages = match kept {
-        Some((old, part)) if !part.is_debian(pins) => old.packages.clone(),
-        _ => debian_packages(pins, kept)?,
+        Some(old) if !parts.iter().any(|part| part.is_debian(pins)) => old.packages.clone(),
+        _ => debian_packages(sources, kept, parts)?,
     };
-    let (wheels, git_version) = match kept {
-        Some((old, part)) if !part.is_python() => {
-            (old.wheels.clone(), old.tensorflow.git_version.clone())
-        }
-        _ => python_wheels(pins, old, part, &packages, store)?,
+    let wheels = match kept {
+        Some(old) if !parts.iter().any(|part| part.is_python()) => old.wheels.clone(),
+        _ => python_wheels(sources, old, parts, &packages)?,
     };
-    let takes = |wanted: Part| part.is_none_or(|part| part == wanted);
-    let flat = pins.flat();
-    let locked = kept.map_or_else(|| flat.clone(), |(old, part)| merged(&old.pins, &flat, part));
-    let fresh = Lock {
+    let lock = Lock {
         schema: lock::SCHEMA,
         platform: pins.platform.to_string(),
         epoch: pins.epoch,
-        pins: locked,
-        bazel: bazel(pins),
-        tensorflow: tensorflow(pins, git_version),
+        pins: pins.flat(),
+        bazel: bazel(sources, old)?,
+        tensorflow: tensorflow(pins),
         python: pins.python.version.to_string(),
         ops: lock::OpsWheel {
             name: pins.ops.name.to_string(),
@@ -136,138 +122,91 @@ fn resolve(pins: &Pins, old: Option<&Lock>, part: Option<Part>, store: &Store) -
         packages,
         wheels,
     };
-    let Some(old) = old.filter(|_| part.is_some()) else { return Ok(fresh) };
-    Ok(Lock {
-        platform: if takes(Part::Platform) { fresh.platform } else { old.platform.clone() },
-        epoch: if takes(Part::Epoch) { fresh.epoch } else { old.epoch },
-        bazel: if takes(Part::Bazel) { fresh.bazel } else { old.bazel.clone() },
-        tensorflow: if takes(Part::TensorFlow) { fresh.tensorflow } else { old.tensorflow.clone() },
-        python: if takes(Part::Python) { fresh.python } else { old.python.clone() },
-        ops: if takes(Part::Ops) { fresh.ops } else { old.ops.clone() },
-        ..fresh
-    })
+    identified(lock, old, sources)
 }
 
-/// The old pins with those of one part as they are now.
-fn merged(
-    old: &BTreeMap<String, String>,
-    new: &BTreeMap<String, String>,
-    part: Part,
-) -> BTreeMap<String, String> {
-    let of_part = |(key, _): &(&String, &String)| part.has(key);
-    let kept = old.iter().filter(|pin| !of_part(pin));
-    let taken = new.iter().filter(of_part);
-    kept.chain(taken).map(|(key, value)| (key.clone(), value.clone())).collect()
+fn debian_packages(
+    sources: Sources<'_>,
+    kept: Option<&Lock>,
+    parts: &[Part],
+) -> Result<Vec<Package>> {
+    online(sources, "Debian packages are resolved with apt")?;
+    let apt = open_archive(sources)?;
+    if let Some(lock) = kept {
+        hold(&apt, lock, parts, sources.pins)?;
+    }
+    debian::resolve(&apt, sources.pins)
 }
 
-impl Part {
-    /// Whether a flat pin is of this part.
-    fn has(self, key: &str) -> bool {
-        let name = format!("{self:?}").to_lowercase();
-        key.split('.').next() == Some(name.as_str())
+/// Says what is done next, which may take a while, unless there is no network to do it with.
+fn online(sources: Sources<'_>, what: &str) -> Result<()> {
+    if sources.fetch.offline {
+        return Err(Error::new(Kind::Fetch, format!("{what}, and --offline is given")));
     }
+    eprintln!("{what}");
+    Ok(())
+}
 
-    fn is_debian(self, pins: &Pins) -> bool {
-        let packaged = matches!(pins.bazel.source, BazelSource::Package(_));
-        matches!(self, Part::Debian | Part::Compiler | Part::Builder | Part::Runtime)
-            || self == Part::Bazel && packaged
-    }
-
-    fn is_python(self) -> bool {
-        matches!(self, Part::Python | Part::TensorFlow)
-    }
-
-    /// Whether a locked package may move.
-    fn frees(self, package: &Package, lock: &Lock, pins: &Pins) -> bool {
-        let sibling = |name: &str| {
-            let named = lock.packages.iter().find(|package| package.name == name);
-            named.is_some_and(|named| source(named) == source(package))
-        };
-        match self {
-            Part::Debian => true,
-            Part::Builder => package.roots.contains(&RootKind::Builder),
-            Part::Runtime => package.roots.contains(&RootKind::Runtime),
-            Part::Compiler => sibling(pins.compiler.package.name.as_str()),
-            Part::Bazel => match &pins.bazel.source {
-                BazelSource::Package(package) => sibling(package.name.as_str()),
-                BazelSource::Binary { .. } => false,
-            },
-            _ => false,
+/// The first archive that can be read; otherwise says what is wrong with each.
+fn open_archive(sources: Sources<'_>) -> Result<Apt> {
+    let mut wrong = Vec::new();
+    for archive in archive::archives(sources.pins, sources.fetch)? {
+        match Apt::open(&archive) {
+            Ok(apt) => return Ok(apt),
+            Err(error) if error.kind() == Kind::Fetch => wrong.push(error.message().to_owned()),
+            Err(error) => return Err(error),
         }
     }
+    Err(Error::new(Kind::Fetch, wrong.join("\n"))
+        .hint("set LOCKSTEP_DEBIAN_MIRROR, or pin `debian.mirror` in workspace.toml"))
 }
 
-/// Packages of one source share a folder of the pool, and as a rule one version.
-fn source(package: &Package) -> Option<&Path> {
-    Path::new(&package.path).parent()
-}
-
-fn debian_packages(pins: &Pins, kept: Option<(&Lock, Part)>) -> Result<Vec<Package>> {
-    let apt = open_archive(pins)?;
-    if let Some((lock, part)) = kept {
-        hold(&apt, lock, part, pins)?;
-    }
-    debian::resolve(&apt, pins)
-}
-
-/// Makes apt prefer every locked version but those that this part frees.
-fn hold(apt: &Apt, lock: &Lock, part: Part, pins: &Pins) -> Result<()> {
-    let held = lock.packages.iter().filter(|package| !part.frees(package, lock, pins));
+/// Makes apt prefer every locked version but those that these parts free.
+fn hold(apt: &Apt, lock: &Lock, parts: &[Part], pins: &Pins) -> Result<()> {
+    let freed = |package: &Package| parts.iter().any(|part| part.frees(package, lock, pins));
+    let held = lock.packages.iter().filter(|package| !freed(package));
     apt.prefer(held.map(|package| (package.name.as_str(), package.version.as_str())))
 }
 
-/// The first archive that can be read.
-fn open_archive(pins: &Pins) -> Result<Apt> {
-    let archives = archive::archives(pins, |name| std::env::var(name).ok())?;
-    let mut errors = Vec::new();
-    for archive in &archives {
-        match Apt::open(archive) {
-            Ok(apt) => return Ok(apt),
-            Err(error) => errors.push(error),
-        }
-    }
-    let unreadable = || Error::new(Kind::Fetch, "no archive can be read");
-    Err(errors
-        .into_iter()
-        .reduce(|one, other| one.hint(other.message().to_owned()))
-        .unwrap_or_else(unreadable))
+fn python_wheels(
+    sources: Sources<'_>,
+    old: Option<&Lock>,
+    parts: &[Part],
+    packages: &[Package],
+) -> Result<Vec<Wheel>> {
+    online(sources, "wheels are resolved with pip")?;
+    let own = normalised(sources.pins.tensorflow.package.as_str());
+    let free = parts.is_empty() || parts.contains(&Part::Python);
+    let locked = old.map_or(&[][..], |old| &old.wheels);
+    let others = locked.iter().filter(|wheel| !free && wheel.name != own);
+    let keep: Vec<String> = others.map(|w| format!("{}=={}", w.name, w.version)).collect();
+    let pip = Pip::find(sources.pins, sources.fetch)?;
+    let chosen = wheels::resolve(&pip, sources.pins, glibc_minor(packages)?, &keep)?;
+    sized(sources, locked, chosen)
 }
 
-fn python_wheels(
-    pins: &Pins,
-    old: Option<&Lock>,
-    part: Option<Part>,
-    packages: &[Package],
-    store: &Store,
-) -> Result<(Vec<Wheel>, String)> {
-    let package = wheels::normalised(pins.tensorflow.package.as_str());
-    let keep: Vec<String> = match old.filter(|_| part == Some(Part::TensorFlow)) {
-        Some(old) => {
-            let others = old.wheels.iter().filter(|wheel| wheel.name != package);
-            others.map(|wheel| format!("{}=={}", wheel.name, wheel.version)).collect()
-        }
-        None => Vec::new(),
+/// Wheels with their sizes: of those that were locked before, as they were.
+fn sized(sources: Sources<'_>, locked: &[Wheel], chosen: Vec<Chosen>) -> Result<Vec<Wheel>> {
+    let known = |chosen: &Chosen| {
+        locked.iter().find(|wheel| wheel.sha256 == chosen.sha256).map(|wheel| wheel.size)
     };
-    let pip = Pip::find(pins, |name| std::env::var(name).ok())?;
-    let chosen = wheels::resolve(&pip, pins, glibc_minor(packages)?, &keep)?;
-    let sized = remote::sized(&pip, &chosen)?;
-    let tensorflow = chosen.iter().zip(&sized).find(|(chosen, _)| chosen.name == package);
-    let (tensorflow, wheel) = tensorflow
-        .ok_or_else(|| Error::new(Kind::Fetch, format!("pip chose no wheel of `{package}`")))?;
-    let git_version = match old.filter(|old| old.wheels.contains(wheel)) {
-        Some(old) => old.tensorflow.git_version.clone(),
-        None => remote::git_version(&pip, store, tensorflow, wheel.size)?,
-    };
-    let (version, revision) = (&pins.tensorflow.version, &pins.tensorflow.revision);
-    identity::check(&package, version.as_str(), revision.as_str(), &git_version)?;
-    Ok((sized, git_version))
+    let asked: Vec<fetch::Url> =
+        chosen.iter().filter(|chosen| known(chosen).is_none()).map(|c| c.url.clone()).collect();
+    let mut answers = sizes(&asked, sources.store, sources.fetch)?.into_iter();
+    let sized = chosen.into_iter().map(|chosen| {
+        let size = known(&chosen).or_else(|| answers.next()).unwrap_or_default();
+        let Chosen { name, version, file, sha256, .. } = chosen;
+        Wheel { name, version, file, size, sha256 }
+    });
+    Ok(sized.collect())
 }
 
 /// The minor version of the runtime root's glibc: the newest platform that wheels may ask for.
 fn glibc_minor(packages: &[Package]) -> Result<u32> {
-    let runtime =
-        |package: &&Package| package.name == "libc6" && package.roots.contains(&RootKind::Runtime);
-    let version = packages.iter().find(runtime).map_or("none", |package| package.version.as_str());
+    let libc = packages
+        .iter()
+        .find(|package| package.name == "libc6" && package.roots.contains(&RootKind::Runtime));
+    let version = libc.map_or("none", |package| package.version.as_str());
     let digits = version.strip_prefix("2.").unwrap_or_default();
     let digits = digits.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
     digits.parse().map_err(|_| {
@@ -275,23 +214,58 @@ fn glibc_minor(packages: &[Package]) -> Result<u32> {
     })
 }
 
-fn bazel(pins: &Pins) -> lock::Bazel {
-    lock::Bazel {
-        version: pins.bazel.version.to_string(),
-        answer: pins.bazel.answer.to_string(),
-        binary: None,
-    }
+fn bazel(sources: Sources<'_>, old: Option<&Lock>) -> Result<lock::Bazel> {
+    let pinned = &sources.pins.bazel;
+    let binary = match &pinned.source {
+        BazelSource::Package(_) => None,
+        BazelSource::Binary { url, sha256 } => {
+            let known = old.and_then(|old| old.bazel.binary.as_ref());
+            let known = known.filter(|binary| binary.sha256 == *sha256).map(|binary| binary.size);
+            let parsed = fetch::Url::parse(url.as_str())
+                .map_err(|why| Error::new(Kind::Pins, format!("`bazel.url`: {why}")))?;
+            let size = match known {
+                Some(size) => size,
+                None => sizes(&[parsed], sources.store, sources.fetch)?.iter().sum(),
+            };
+            Some(lock::Binary { url: url.to_string(), size, sha256: *sha256 })
+        }
+    };
+    let (version, answer) = (pinned.version.to_string(), pinned.answer.to_string());
+    Ok(lock::Bazel { version, answer, binary })
 }
 
-fn tensorflow(pins: &Pins, git_version: String) -> lock::TensorFlow {
+/// All but what only the wheel can say.
+fn tensorflow(pins: &Pins) -> lock::TensorFlow {
     let pinned = &pins.tensorflow;
     lock::TensorFlow {
         lane: pinned.lane.to_string(),
-        package: wheels::normalised(pinned.package.as_str()),
+        package: normalised(pinned.package.as_str()),
         version: pinned.version.to_string(),
         revision: pinned.revision.to_string(),
-        git_version,
+        git_version: String::new(),
     }
+}
+
+/// The lock with what TensorFlow's wheel says of itself, which must be the pinned revision.
+fn identified(mut lock: Lock, old: Option<&Lock>, sources: Sources<'_>) -> Result<Lock> {
+    let wheel = lock.tensorflow_wheel().cloned().ok_or_else(|| {
+        let package = &lock.tensorflow.package;
+        Error::new(Kind::Fetch, format!("pip chose no wheel of `{package}`"))
+    })?;
+    let known = old.filter(|old| old.tensorflow_wheel() == Some(&wheel));
+    let git_version = match known {
+        Some(old) => old.tensorflow.git_version.clone(),
+        None => {
+            let own = Selection { roots: [].into(), wheels: Wheels::TensorFlow };
+            fetch::ensure(&lock, sources.store, &own, sources.fetch)?;
+            let path = sources.store.verified(&wheel.sha256, &wheel.file)?;
+            root::tensorflow::git_version(&root::wheel::Wheel::open(&path, &wheel.file)?)?
+        }
+    };
+    let own = &mut lock.tensorflow;
+    identity::check(&own.package, &own.version, &own.revision, &git_version)?;
+    own.git_version = git_version;
+    Ok(lock)
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
-//! apt against a small archive of our own (`tests/fixtures/debian`), served from a folder.
+//! The real apt against a small archive of our own (`tests/fixtures/debian`), the real pip
+//! against a small index.
 
 use std::path::{Path, PathBuf};
 
 use super::apt::Apt;
 use super::archive::Archive;
 use super::*;
+use crate::command::{self, Env, cmd};
+use crate::fetch::server::{Answer, Server};
 
 /// A folder that apt takes for an archive, with this file as its `InRelease`.
 struct Served {
@@ -21,7 +24,7 @@ fn served(in_release: &str) -> Served {
     copy(fixture.join("Packages"), "main/binary-amd64/Packages");
     copy(fixture.join(in_release), "InRelease");
     let archive = Archive {
-        mirror: format!("file://{}", folder.path().display()),
+        mirror: fetch::Url::parse(&format!("file://{}", folder.path().display())).unwrap(),
         suite: "stable".to_owned(),
         keyring: fixture.join("keyring.gpg").canonicalize().unwrap(),
     };
@@ -154,7 +157,7 @@ fn what_stays_as_locked_is_preferred() {
     lock.packages = debian::resolve(&Apt::open(&served.archive).unwrap(), &older).unwrap();
     let updated = |part| {
         let apt = Apt::open(&served.archive).unwrap();
-        hold(&apt, &lock, part, &pins(&[])).unwrap();
+        hold(&apt, &lock, &[part], &pins(&[])).unwrap();
         let new = crate::lock::Lock {
             packages: debian::resolve(&apt, &pins(&[])).unwrap(),
             ..lock.clone()
@@ -213,6 +216,191 @@ fn indices_that_the_signature_does_not_cover_are_refused() {
     std::fs::write(&packages, "<html>Log in to Hotel WiFi</html>").unwrap();
     let error = Apt::open(&served.archive).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("Packages"), "{error}");
+}
+
+/// Makes wheels that hold next to nothing: arguments are a folder and `name version tag`
+/// with what it requires or holds.
+const MAKE_WHEELS: &str = r#"
+import base64, hashlib, sys, zipfile
+folder, python = sys.argv[1:]
+def wheel(name, version, tag, requires="", files={}):
+    info = f"{name}-{version}.dist-info"
+    files = dict(files)
+    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}"
+    files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n"
+    def row(path, text):
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+        return f"{path},sha256={digest},{len(text)}\n"
+    rows = [row(path, text) for path, text in files.items()]
+    files[f"{info}/RECORD"] = "".join(rows) + f"{info}/RECORD,,\n"
+    with zipfile.ZipFile(f"{folder}/{name}-{version}-{tag}.whl", "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+own = {"tensorflow/python/client/_pywrap_tf_session.so": "\0v9.8.7-rc1-5-g0123456789a\0"}
+needs = "Requires-Dist: numpy>=1\nRequires-Dist: never ; sys_platform == 'win32'\n"
+wheel("tensorflow_cpu", "9.8.7", f"{python}-{python}-manylinux_2_27_x86_64", needs, own)
+wheel("tensorflow_cpu", "9.9.0", f"{python}-{python}-manylinux_2_27_x86_64", needs, own)
+wheel("numpy", "1.0", "py3-none-any")
+wheel("numpy", "2.0", f"{python}-{python}-manylinux_2_31_x86_64")
+wheel("numpy", "3.0", f"{python}-{python}-manylinux_2_32_x86_64")
+wheel("numpy", "4.0", f"{python}-{python}-win_amd64")
+"#;
+
+/// A folder of wheels, an index that serves it, and pins of this machine's own Python.
+struct Index {
+    folder: tempfile::TempDir,
+    server: Server,
+    pins: Pins,
+    store: Store,
+    fetch: fetch::Options,
+}
+
+/// `None`, with the reason printed, where there is no pip.
+fn index(portal: bool) -> Option<Index> {
+    let shell = command::shell().unwrap();
+    let script = "import pip, sys; print('%d.%d' % sys.version_info[:2])";
+    let Ok(python) = command::read(cmd!(shell, "python3 -c {script}"), &Env::host(&[])) else {
+        eprintln!("skipped: this machine has no python3 with pip");
+        return None;
+    };
+    let python = python.trim();
+    let folder = tempfile::tempdir().unwrap();
+    let (place, tag) = (folder.path(), format!("cp{}", python.replace('.', "")));
+    let make = cmd!(shell, "python3 -c {MAKE_WHEELS} {place} {tag}");
+    command::read(make, &Env::host(&[])).unwrap();
+    let files: std::collections::BTreeMap<String, Vec<u8>> = place
+        .read_dir()
+        .unwrap()
+        .map(|item| item.unwrap().path())
+        .map(|path| {
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(path).unwrap())
+        })
+        .collect();
+    let server = Server::start(move |request| serve(&files, request.target.as_str(), portal));
+    let env = [("LOCKSTEP_PYTHON_INDEX".to_owned(), format!("{}/simple/", server.url()))];
+    Some(Index {
+        pins: pins(&[("\"3.9\"", &format!("\"{python}\""))]),
+        store: Store::at(place.join("store")),
+        fetch: fetch::Options { env: env.into(), ..fetch::Options::from_env(false) },
+        folder,
+        server,
+    })
+}
+
+/// `/simple/NAME/` is a page (PEP 503), `/FILE` a wheel.
+fn serve(
+    files: &std::collections::BTreeMap<String, Vec<u8>>,
+    target: &str,
+    portal: bool,
+) -> Answer {
+    let html = |body: String| Answer::new("200 OK", "content-type: text/html\r\n", body);
+    if portal {
+        return html("<html><body><a href='/login'>Log in to Hotel WiFi</a>".to_owned());
+    }
+    let Some(project) = target.strip_prefix("/simple/") else {
+        let name = target.trim_start_matches('/');
+        return files
+            .get(name)
+            .map_or(Answer::new("404 Not Found", "", ""), |file| Answer::ok(file.clone()));
+    };
+    let of_project = |name: &&String| {
+        name.split('-').next().map(normalised).as_deref() == Some(project.trim_end_matches('/'))
+    };
+    let link = |name: &String| {
+        let digest = crate::digest::Sha256::of(&files[name]);
+        format!("<a href='/{name}#sha256={digest}'>{name}</a>\n")
+    };
+    html(files.keys().filter(of_project).map(link).collect())
+}
+
+impl Index {
+    fn sources(&self) -> Sources<'_> {
+        Sources { pins: &self.pins, store: &self.store, fetch: &self.fetch }
+    }
+
+    /// What `parts` of the wheels come to, on glibc 2.31, as a whole lock.
+    fn resolve(&self, old: Option<&Lock>, parts: &[Part]) -> Result<Lock> {
+        let mut lock = Lock { tensorflow: tensorflow(&self.pins), ..Lock::example() };
+        lock.packages[0].version = "2.31-1".to_owned();
+        lock.wheels = python_wheels(self.sources(), old, parts, &lock.packages)?;
+        identified(lock, old, self.sources())
+    }
+}
+
+fn wheels(lock: &Lock) -> Vec<&str> {
+    lock.wheels.iter().map(|wheel| wheel.file.as_str()).collect()
+}
+
+#[test]
+fn wheels_are_those_of_the_pinned_python_and_the_roots_glibc() {
+    let Some(index) = index(false) else { return };
+    let lock = index.resolve(None, &[]).unwrap();
+    let files = wheels(&lock);
+    assert!(files[0].starts_with("numpy-2.0-") && files[0].contains("_2_31_"), "{files:?}");
+    assert!(files[1].starts_with("tensorflow_cpu-9.8.7-") && files.len() == 2, "{files:?}");
+    for wheel in &lock.wheels {
+        let bytes = std::fs::read(index.folder.path().join(&wheel.file)).unwrap();
+        assert_eq!(
+            (wheel.size, wheel.sha256),
+            (bytes.len() as u64, crate::digest::Sha256::of(&bytes))
+        );
+    }
+    assert_eq!(lock.tensorflow.git_version, "v9.8.7-rc1-5-g0123456789a");
+    assert_eq!(Lock::parse(&lock.render()).unwrap(), lock);
+}
+
+#[test]
+fn updating_tensorflow_leaves_its_dependencies_as_locked() {
+    let Some(index) = index(false) else { return };
+    let mut old = index.resolve(None, &[]).unwrap();
+    let bytes = std::fs::read(index.folder.path().join("numpy-1.0-py3-none-any.whl")).unwrap();
+    old.wheels[0] = Wheel {
+        name: "numpy".to_owned(),
+        version: "1.0".to_owned(),
+        file: "numpy-1.0-py3-none-any.whl".to_owned(),
+        size: bytes.len() as u64,
+        sha256: crate::digest::Sha256::of(&bytes),
+    };
+    let requests = index.server.requests();
+    let kept = index.resolve(Some(&old), &[Part::TensorFlow]).unwrap();
+    assert_eq!(kept.wheels, old.wheels);
+    assert!(index.server.requests() - requests < requests, "what is known is asked for again");
+    let freed = index.resolve(Some(&old), &[Part::Python]).unwrap();
+    assert_eq!(freed.wheels[0].version, "2.0");
+}
+
+#[test]
+fn a_wheel_of_another_revision_is_refused() {
+    let Some(mut index) = index(false) else { return };
+    index.pins.tensorflow.revision = "f".repeat(40).parse().unwrap();
+    insta::assert_snapshot!(index.resolve(None, &[]).unwrap_err(), @r#"
+    error: tensorflow-cpu 9.8.7 is not of `tensorflow.revision`: expected a wheel built from ffffffffffffffffffffffffffffffffffffffff, found GIT_VERSION v9.8.7-rc1-5-g0123456789a
+    hint: pin the revision of that release in workspace.toml, or another version
+    "#);
+}
+
+#[test]
+fn a_version_that_the_index_lacks_is_named() {
+    let Some(mut index) = index(false) else { return };
+    index.pins.tensorflow.version = "9.8.6".parse().unwrap();
+    let error = index.resolve(None, &[]).unwrap_err().to_string();
+    assert!(error.contains("tensorflow-cpu==9.8.6") && error.contains("9.8.7"), "{error}");
+}
+
+#[test]
+fn a_captive_portal_is_no_index() {
+    let Some(index) = index(true) else { return };
+    let error = index.resolve(None, &[]).unwrap_err();
+    assert_eq!(error.kind(), Kind::Fetch);
+    assert!(error.message().contains("tensorflow-cpu==9.8.7"), "{error}");
+}
+
+#[test]
+fn offline_nothing_is_asked() {
+    let Some(mut index) = index(false) else { return };
+    index.fetch.offline = true;
+    insta::assert_snapshot!(index.resolve(None, &[]).unwrap_err(), @"error: wheels are resolved with pip, and --offline is given");
+    assert_eq!(index.server.requests(), 0);
 }
 
 #[test]

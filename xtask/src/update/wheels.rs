@@ -2,10 +2,11 @@
 
 use serde::Deserialize;
 
-use super::index::Pip;
+use super::pip::Pip;
 use crate::command::{self, cmd};
 use crate::digest::Sha256;
 use crate::error::{Error, Kind, Result};
+use crate::fetch::Url;
 use crate::pins::Pins;
 
 /// A wheel as pip chose it; its size is not yet known.
@@ -16,7 +17,7 @@ pub struct Chosen {
     /// Its version.
     pub version: String,
     /// Where the index has it.
-    pub url: String,
+    pub url: Url,
     /// File name.
     pub file: String,
     /// As the index says.
@@ -130,46 +131,20 @@ fn chosen(report: &str, python: &str) -> Result<Vec<Chosen>> {
 }
 
 fn wheel(item: Item) -> Result<Chosen> {
-    let url = item.download_info.url;
-    let file = url.split(['?', '#']).next().unwrap_or_default();
-    let file = percent_decoded(file.rsplit('/').next().unwrap_or_default());
+    let url = Url::parse(&item.download_info.url)
+        .map_err(|why| odd(format!("has a wheel without a URL: {why}")))?;
+    let file = url.file_name();
     let hash = item.download_info.archive_info.hash.unwrap_or_default();
     let sha256 = hash.strip_prefix("sha256=").unwrap_or_default().parse();
     let sha256 = sha256.map_err(|_| odd(format!("has no sha256 of {file}, but `{hash}`")))?;
-    Ok(Chosen {
-        name: normalised(&item.metadata.name),
-        version: item.metadata.version,
-        url,
-        file,
-        sha256,
-    })
+    let Metadata { name, version } = item.metadata;
+    Ok(Chosen { name: normalised(&name), version, url, file, sha256 })
 }
 
 /// A distribution name as indices compare it: lower case, runs of `-_.` as one `-`.
 pub fn normalised(name: &str) -> String {
     let parts = name.split(['-', '_', '.']).filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join("-").to_lowercase()
-}
-
-/// `%2B` to `+`; anything else stays as it is.
-fn percent_decoded(text: &str) -> String {
-    let mut decoded = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        decoded.push_str(before);
-        let code = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match code.filter(u8::is_ascii_graphic) {
-            Some(byte) => {
-                decoded.push(char::from(byte));
-                rest = &after[2..];
-            }
-            None => {
-                decoded.push('%');
-                rest = after;
-            }
-        }
-    }
-    decoded + rest
 }
 
 fn odd(what: String) -> Error {
