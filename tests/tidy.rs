@@ -170,3 +170,21 @@ fn no_snapshot_waits_for_a_person() {
         }
     }
 }
+
+#[test]
+fn every_dependency_is_used_and_says_why() {
+    let manifest = std::fs::read_to_string(root().join("xtask/Cargo.toml")).unwrap();
+    let (_, dependencies) = manifest.split_once("[dependencies]").unwrap();
+    let sources: String = texts()
+        .into_iter()
+        .filter(|(name, _)| name.ends_with(".rs"))
+        .map(|(_, text)| text)
+        .collect();
+    for line in dependencies.lines().filter(|line| line.contains(" = ")) {
+        let name = line.split(' ').next().unwrap();
+        assert!(line.contains(" # "), "{name} has no reason");
+        let path = name.replace('-', "_");
+        let used = [format!("{path}::"), format!("use {path};"), format!("use {path} as")];
+        assert!(used.iter().any(|use_| sources.contains(use_)), "{name} is not used");
+    }
+}

@@ -7,7 +7,10 @@
 //! ```
 //!
 //! A stage imports only stages before it and the shared ones
-//! ([`error`], [`digest`], [`command`], [`interrupt`], [`progress`], [`workspace`]).
+//! ([`error`], [`digest`], [`command`], [`interrupt`], [`progress`], [`workspace`]). The gate
+//! and the ledger judge files and do not care who made them; `build`, which asks them for their
+//! judgement, stands after them in this file. Last come the commands that go round the
+//! pipeline.
 
 pub mod atomic;
 pub mod command;
@@ -31,11 +34,11 @@ pub mod root;
 
 pub mod engine;
 
-pub mod build;
-
 pub mod abi;
 
 pub mod ledger;
+
+pub mod build;
 
 pub mod image;
 
