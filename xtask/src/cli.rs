@@ -54,6 +54,8 @@ pub enum Command {
     Store(StoreCommand),
     /// Run everything that CI runs: format, lints, the real build, all tests
     Ci,
+    /// Kill what writes, at random times and at each system call, and look at what is left
+    Faults(crate::faults::Options),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -118,6 +120,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
                 &mut std::io::stdout(),
             );
         }
+        Command::Faults(options) => crate::faults::run(&workspace, &store()?, &options)?,
         Command::Ci => crate::ci::run(&workspace, &store()?, cli.offline)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -46,4 +46,6 @@ pub mod update;
 
 pub mod ci;
 
+pub mod faults;
+
 pub mod cli;
