@@ -90,6 +90,12 @@ impl<R: Read + Seek> Deb<R> {
         self.tar(self.data)
     }
 
+    /// The bytes of `data.tar.xz` as they are.
+    pub fn packed(&mut self) -> Result<Take<&mut R>> {
+        self.reader.seek(SeekFrom::Start(self.data.start)).map_err(read_fault)?;
+        Ok((&mut self.reader).take(self.data.length))
+    }
+
     fn tar(&mut self, span: Span) -> Result<Member<'_, R>> {
         self.reader.seek(SeekFrom::Start(span.start)).map_err(read_fault)?;
         let packed = (&mut self.reader).take(span.length);
