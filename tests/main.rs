@@ -8,7 +8,6 @@ mod abi;
 mod bazel;
 mod build;
 mod engine;
-mod faults;
 mod ledger;
 mod shell;
 mod tidy;

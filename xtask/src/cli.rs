@@ -52,10 +52,10 @@ pub enum Command {
     /// Look after the store of downloads and trees
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Measure our speed as ratios to what cannot be avoided
+    Bench(crate::bench::Options),
     /// Run everything that CI runs: format, lints, the real build, all tests
     Ci,
-    /// Kill what writes, at random times and at each system call, and look at what is left
-    Faults(crate::faults::Options),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -120,7 +120,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
                 &mut std::io::stdout(),
             );
         }
-        Command::Faults(options) => crate::faults::run(&workspace, &store()?, &options)?,
+        Command::Bench(options) => crate::bench::run(&workspace, &store()?, &options, cli.offline)?,
         Command::Ci => crate::ci::run(&workspace, &store()?, cli.offline)?,
     }
     Ok(ExitCode::SUCCESS)

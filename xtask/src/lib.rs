@@ -42,10 +42,10 @@ pub mod build;
 
 pub mod image;
 
+pub mod bench;
+
 pub mod update;
 
 pub mod ci;
-
-pub mod faults;
 
 pub mod cli;
