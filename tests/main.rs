@@ -8,6 +8,7 @@ mod abi;
 mod bazel;
 mod build;
 mod engine;
+mod faults;
 mod ledger;
 mod shell;
 mod tidy;

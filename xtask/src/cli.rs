@@ -56,6 +56,8 @@ pub enum Command {
     Bench(crate::bench::Options),
     /// Run everything that CI runs: format, lints, the real build, all tests
     Ci,
+    /// Kill what writes, at random times and at each system call, and look at what is left
+    Faults(crate::faults::Options),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -120,6 +122,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
                 &mut std::io::stdout(),
             );
         }
+        Command::Faults(options) => crate::faults::run(&workspace, &store()?, &options)?,
         Command::Bench(options) => crate::bench::run(&workspace, &store()?, &options, cli.offline)?,
         Command::Ci => crate::ci::run(&workspace, &store()?, cli.offline)?,
     }

@@ -48,6 +48,11 @@ impl Env {
         self.0.insert(name.into(), value.into());
         self
     }
+
+    /// All variables, for a process that is not one of [`cmd!`]'s.
+    pub fn pairs(&self) -> BTreeMap<OsString, OsString> {
+        self.0.clone()
+    }
 }
 
 /// A shell for [`cmd!`].

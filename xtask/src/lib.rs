@@ -48,4 +48,6 @@ pub mod update;
 
 pub mod ci;
 
+pub mod faults;
+
 pub mod cli;

@@ -1,0 +1,38 @@
+//! Kills at random times.
+
+use std::time::Duration;
+
+use super::chance::Chance;
+use super::report::Row;
+use super::round::{Rounds, was_killed};
+use crate::error::Result;
+use crate::interrupt;
+
+/// Kills until `kills` victims died of it; one that ended before does not count.
+pub fn random(rounds: &mut Rounds<'_>, kills: u32, chance: &mut Chance) -> Result<Row> {
+    let stage = rounds.place.stage;
+    let mut row = Row::new(stage, "random times");
+    let mut longest = Duration::ZERO;
+    for _ in 0..3 {
+        // Nothing is there, so that the whole stage is timed.
+        rounds.place.empty()?;
+        longest = longest.max(rounds.undisturbed()?);
+    }
+    // Where victims end much faster than the slowest of three did, enough is enough.
+    for attempt in 0..kills.saturating_mul(4) {
+        interrupt::check()?;
+        if row.kills == kills {
+            break;
+        }
+        let delay = chance.within(longest);
+        let how = format!("stage {}, attempt {attempt}, {delay:?} after its start", stage.name());
+        rounds.round(&mut row, &how, |rounds| {
+            let mut victim = rounds.start(&[])?;
+            victim.started()?;
+            std::thread::sleep(delay);
+            victim.kill();
+            Ok(was_killed(victim.end()?.0))
+        })?;
+    }
+    Ok(row)
+}
