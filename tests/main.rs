@@ -9,6 +9,7 @@ mod bazel;
 mod build;
 mod engine;
 mod faults;
+mod frozen;
 mod ledger;
 mod shell;
 mod tidy;

@@ -7,6 +7,7 @@ mod read;
 mod value;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 
 use toml::de::DeTable;
@@ -23,7 +24,7 @@ use crate::error::{self, Error, IoContext as _, Kind, Result};
 /// The form of `workspace.toml` that this code reads.
 pub const SCHEMA: u64 = 1;
 
-/// Longer files are not read: no one writes so many pins by hand.
+/// Longer files are not read.
 const LONGEST: usize = 1 << 20;
 
 /// Everything that a person pins.
@@ -138,8 +139,14 @@ pub struct Ops {
 
 /// Reads the pins at `path`.
 pub fn load(path: &Path) -> Result<Pins> {
-    let bytes = std::fs::read(path).at("read", path)?;
     let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path).at("open", path)?;
+    opened.take(LONGEST as u64 + 1).read_to_end(&mut bytes).at("read", path)?;
+    if bytes.len() > LONGEST {
+        let message = format!("{file} is longer than {LONGEST} bytes: nobody pins so much by hand");
+        return Err(Error::new(Kind::Pins, message));
+    }
     let text = std::str::from_utf8(&bytes).map_err(|cause| not_utf8(&file, &bytes, cause))?;
     parse(text)
         .map_err(|problems| Error::new(Kind::Pins, render(&file, text, &problems, error::color())))
@@ -147,9 +154,6 @@ pub fn load(path: &Path) -> Result<Pins> {
 
 /// Parses the text of `workspace.toml`; otherwise says all that is wrong with it.
 pub fn parse(text: &str) -> Result<Pins, Vec<Problem>> {
-    if text.len() > LONGEST {
-        return Err(vec![too_long(text)]);
-    }
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(in_order(errors.iter().map(syntax).collect()));
@@ -264,11 +268,6 @@ fn fits_archives(epoch: u64) -> Result<(), String> {
 fn syntax(error: &toml::de::Error) -> Problem {
     let title = "this is not TOML".to_owned();
     Problem { title, label: error.message().to_owned(), span: error.span().unwrap_or(0..0) }
-}
-
-fn too_long(text: &str) -> Problem {
-    let title = format!("expected at most {LONGEST} bytes of pins, found {}", text.len());
-    Problem { title, label: String::new(), span: 0..0 }
 }
 
 fn not_utf8(file: &str, bytes: &[u8], cause: std::str::Utf8Error) -> Error {

@@ -67,11 +67,16 @@ pub fn run(workspace: &Workspace, store: &Store, offline: bool, options: &Option
 /// A full update can do without the old lock. A limited one cannot, nor with one that is out
 /// of date elsewhere: what would it leave as locked?
 fn old_lock(workspace: &Workspace, pins: &Pins, parts: &[Part]) -> Result<Option<Lock>> {
-    let lock = Lock::load(&workspace.lock());
+    let lock = match Lock::load(&workspace.lock()) {
+        Err(error) if parts.is_empty() && error.kind() == Kind::Lock => {
+            eprintln!("{}: it is made anew", error.message());
+            return Ok(None);
+        }
+        loaded => loaded?,
+    };
     if parts.is_empty() {
-        return Ok(lock.map_err(|error| eprintln!("{}: it is made anew", error.message())).ok());
+        return Ok(Some(lock));
     }
-    let lock = lock?;
     let others = |pin: &&str| !parts.iter().any(|part| part.has(pin));
     if let Some(pin) = lock.stale_pins(pins).iter().map(String::as_str).find(others) {
         let named: Vec<String> = parts.iter().map(|part| part.name()).collect();

@@ -396,6 +396,22 @@ fn a_captive_portal_is_no_index() {
 }
 
 #[test]
+fn a_bazel_pinned_by_url_is_locked_with_its_size() {
+    let server = Server::start(|_| Answer::ok("#!/bin/sh\n"));
+    let digest = crate::digest::Sha256::of(b"#!/bin/sh\n");
+    let url = format!("{}/bazel", server.url());
+    let binary = format!("url = \"{url}\", sha256 = \"{digest}\"");
+    let pins = pins(&[("package = \"bazel-bootstrap\"", &binary), ("[\"default-jdk\", ", "[")]);
+    let (store, fetch) = (Store::at("/nowhere"), fetch::Options::from_env(false));
+    let sources = Sources { pins: &pins, store: &store, fetch: &fetch };
+    let locked = bazel(sources, None).unwrap();
+    assert_eq!(locked.binary, Some(lock::Binary { url, size: 10, sha256: digest }));
+    let old = Lock { bazel: locked.clone(), ..Lock::example() };
+    assert_eq!(bazel(sources, Some(&old)).unwrap(), locked);
+    assert_eq!(server.requests(), 1, "a known size is asked for again");
+}
+
+#[test]
 fn offline_nothing_is_asked() {
     let Some(mut index) = index(false) else { return };
     index.fetch.offline = true;
