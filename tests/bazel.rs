@@ -71,9 +71,16 @@ fn an_official_bazel_pinned_by_url_builds_the_same_bits() {
         }
     };
 
+    // Debian's Bazel brought packages along that are left out by name; without it nothing does.
+    there.edit("workspace.toml", |text| {
+        let from = text.find("omit = [").unwrap();
+        let to = from + text[from..].find(']').unwrap();
+        format!("{}omit = [{}", &text[..from], &text[to..])
+    });
+
     // A Bazel that answers otherwise than pinned is refused by name.
     there.edit("workspace.toml", pin("bazel 2.0.9"));
-    there.xtask(&["update", "bazel"]).with(0, &["bazel"]);
+    there.xtask(&["update", "bazel", "builder"]).with(0, &["bazel"]);
     there
         .xtask(&["build-ops"])
         .with(7, &["Bazel is not the pinned one", "`bazel 2.0.9`", "found `bazel 2.1.0`"]);
