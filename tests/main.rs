@@ -10,6 +10,7 @@ mod build;
 mod engine;
 mod faults;
 mod frozen;
+mod image;
 mod ledger;
 mod shell;
 mod tidy;

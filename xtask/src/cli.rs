@@ -38,6 +38,8 @@ pub enum Command {
     BuildOps(crate::build::run::Options),
     /// Write the one image as OCI layout and Dockerfile, and compare with the committed ledger
     Image(crate::image::command::Options),
+    /// Compare an image, an unpacked one, or an ops wheel with workspace.lock and the ledger
+    Verify(crate::verify::command::Options),
     /// Take what the last build-ops or image proposed as the committed ledger
     Accept,
     /// Run op packages' own tests in the runtime root, against real TensorFlow
@@ -99,6 +101,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Store(command) => tend(&workspace, &command)?,
         Command::Image(options) => {
             crate::image::command::image(&workspace, &store()?, &options, cli.offline)?
+        }
+        Command::Verify(options) => {
+            return crate::verify::command::verify(&workspace, &store()?, &options);
         }
         Command::Accept => {
             let proposals = Proposals::from_env(|name| std::env::var_os(name));

@@ -3,7 +3,7 @@
 //! Read the modules in the order of the pipeline; data flows one way:
 //!
 //! ```text
-//! pins ─▶ lock ─▶ fetch ─▶ store ─▶ root ─▶ engine ─▶ build ─▶ abi ─▶ ledger ─▶ image
+//! pins ─▶ lock ─▶ fetch ─▶ store ─▶ root ─▶ engine ─▶ build ─▶ abi ─▶ ledger ─▶ image ─▶ verify
 //! ```
 //!
 //! A stage imports only stages before it and the shared ones
@@ -41,6 +41,8 @@ pub mod ledger;
 pub mod build;
 
 pub mod image;
+
+pub mod verify;
 
 pub mod bench;
 

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::build::stamp::Stamps;
-use crate::build::{self, material, source};
+use crate::build::{self, material, op, source};
 use crate::digest::Sha256;
+use crate::engine::Engine;
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::fetch;
 use crate::ledger::digests::ALL;
@@ -16,8 +17,10 @@ use crate::store::Store;
 use crate::workspace::Workspace;
 
 use super::identity::Identity;
+use super::layer::Layer;
 use super::oci;
 use super::run::{self, Written};
+use super::smoke::Smoke;
 use super::stack::Parts;
 
 /// `cargo xtask image`.
@@ -26,6 +29,9 @@ pub struct Options {
     /// Write the image as one tar too, for `docker load` and `podman load`
     #[arg(long, value_name = "FILE")]
     pub archive: Option<PathBuf>,
+    /// Do not start the image's root and run every op's tests in it
+    #[arg(long)]
+    pub no_smoke: bool,
     /// Where commands run: native, docker or podman
     #[arg(long, default_value = "native", value_name = "ENGINE")]
     pub engine: String,
@@ -42,10 +48,14 @@ pub fn image(workspace: &Workspace, store: &Store, options: &Options, offline: b
     fetch::ensure(&lock, store, &fetch::Selection::all(), &fetch::Options::from_env(offline))?;
     let sources = source::collect(workspace, &Stamps::default(), &mut Stamps::default())?;
     let identity = Identity::of(&lock, &sources);
-    let program = workspace.toolchains().join("image/lockstep_entrypoint.py");
-    let program = fs::read(&program).at("read", &program)?;
-    let parts = Parts::open(&lock, store, &ops_wheel(workspace)?, program)?;
-    let written = run::write(&lock, &identity, &parts, store, &workspace.dist())?;
+    let parts = Parts::open(&lock, store, &ops_wheel(workspace)?, program(workspace)?)?;
+    let (engine, packages) = (Engine::named(&options.engine)?, op::discover(&workspace.ops())?);
+    let smoke = Smoke { workspace, store, lock: &lock, engine: &engine, packages: &packages };
+    let test = |layers: &[Layer<'_>], top: &Path| match options.no_smoke {
+        true => Ok(()),
+        false => smoke.test(layers, top),
+    };
+    let written = run::write(&lock, &identity, &parts, store, &workspace.dist(), test)?;
     if let Some(place) = &options.archive {
         run::archive(&lock, &identity, &written, place)?;
     }
@@ -56,8 +66,14 @@ pub fn image(workspace: &Workspace, store: &Store, options: &Options, offline: b
     Ok(())
 }
 
+/// The program that starts everything in the image.
+pub fn program(workspace: &Workspace) -> Result<Vec<u8>> {
+    let path = workspace.toolchains().join("image/lockstep_entrypoint.py");
+    fs::read(&path).at("read", &path)
+}
+
 /// The ops wheel in `dist/`, as the last build's ledger has it.
-fn ops_wheel(workspace: &Workspace) -> Result<PathBuf> {
+pub fn ops_wheel(workspace: &Workspace) -> Result<PathBuf> {
     let refused = |why: String| Error::new(Kind::Ledger, why).hint("run `cargo xtask build-ops`");
     let ledger = Ledger::read(workspace)?;
     let wheel = |row: &&Row| row.package == ALL && row.file.ends_with(".whl");

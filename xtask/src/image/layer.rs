@@ -20,6 +20,7 @@ use crate::root::zip::{Member as Packed, Method};
 use crate::store::{Entry, Node, write_error};
 
 use super::gzip::Gzip;
+use super::identity::SHARE;
 use super::tar::{self, Sort};
 
 /// Raise it when the same members become other bytes.
@@ -112,6 +113,14 @@ impl<'w> Layer<'w> {
     /// All members in order.
     pub fn members(&self) -> impl Iterator<Item = (&TreePath, &Member<'w>)> {
         self.members.iter()
+    }
+
+    /// Files below the image's own share, whose bytes are here.
+    pub fn own_files(&self) -> impl Iterator<Item = (&TreePath, &[u8])> {
+        self.members.iter().filter_map(|(path, member)| match &member.content {
+            Content::Bytes(bytes) if path.below(SHARE).is_some() => Some((path, &bytes[..])),
+            _ => None,
+        })
     }
 
     /// Sum of its files' sizes in bytes.

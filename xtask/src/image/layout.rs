@@ -40,11 +40,6 @@ impl Draft {
         Ok(Draft { place, last: dist.join(name), _hold: hold })
     }
 
-    /// The draft's folder.
-    pub fn place(&self) -> &Path {
-        &self.place
-    }
-
     /// Puts the blob of `layer` there.
     ///
     /// What comes out is remembered in the store by all that went in, so that a layer is
@@ -137,10 +132,14 @@ impl Draft {
         set_mode(&path)
     }
 
+    /// Where a blob is, until the draft is published.
+    pub fn blob(&self, blob: &Blob) -> PathBuf {
+        self.place.join(BLOBS).join(blob.digest.to_string())
+    }
+
     /// Another name for a blob, in the draft.
     pub fn link(&self, blob: &Blob, name: &str) -> Result<()> {
-        let (from, to) =
-            (self.place.join(BLOBS).join(blob.digest.to_string()), self.place.join(name));
+        let (from, to) = (self.blob(blob), self.place.join(name));
         fs::hard_link(&from, &to).map_err(|cause| write_error(&to, 0, &cause))
     }
 

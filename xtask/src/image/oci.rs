@@ -99,7 +99,8 @@ impl Image {
         Ok(Documents { config, manifest, index })
     }
 
-    fn config(&self) -> Result<Document> {
+    /// "Image Configuration".
+    pub fn config(&self) -> Result<Document> {
         let (os, architecture) = self.platform()?;
         let created = timestamp(self.epoch);
         let variable = |(name, value): (&String, &String)| format!("{name}={value}");

@@ -12,7 +12,7 @@ use super::identity::{self, Identity};
 use super::layer::Layer;
 use super::layout::{Draft, OCI};
 use super::oci::{self, Documents, Image};
-use super::stack::Parts;
+use super::stack::{self, Parts};
 use super::{archive, dockerfile};
 
 /// The folder of the image in `dist/`.
@@ -28,13 +28,15 @@ pub struct Written {
     pub place: PathBuf,
 }
 
-/// Writes the image of `parts` into the folder `dist`.
+/// Writes the image of `parts` into the folder `dist`. `test` is given the layers and the
+/// blob of the top one; an image that it refuses never gets its final name.
 pub fn write(
     lock: &Lock,
     identity: &Identity<'_>,
     parts: &Parts<'_>,
     store: &Store,
     dist: &Path,
+    test: impl FnOnce(&[Layer<'_>], &Path) -> Result<()>,
 ) -> Result<Written> {
     let draft = Draft::begin(dist, IMAGE)?;
     let layers = parts.layers(identity)?;
@@ -43,11 +45,14 @@ pub fn write(
         epoch: lock.epoch,
         start: identity::start(lock),
         labels: identity.labels(),
-        layers: blobs(&draft, store, &layers, parts)?,
+        layers: blobs(&draft, store, &layers, lock)?,
     };
     let documents = image.documents(&identity.tag())?;
     draft.documents(&documents)?;
     context(&draft, &image)?;
+    if let Some(top) = image.layers.last() {
+        test(&layers, &draft.blob(&top.blob))?;
+    }
     let place = draft.publish()?;
     Ok(Written { image, documents, place })
 }
@@ -57,7 +62,7 @@ fn blobs(
     draft: &Draft,
     store: &Store,
     layers: &[Layer<'_>],
-    parts: &Parts<'_>,
+    lock: &Lock,
 ) -> Result<Vec<oci::Layer>> {
     let mut order: Vec<_> = layers.iter().collect();
     order.sort_by_key(|layer| std::cmp::Reverse(layer.bytes()));
@@ -65,7 +70,7 @@ fn blobs(
     let blobs: BTreeMap<_, _> = blobs.into_iter().collect();
     let described = layers.iter().map(|layer| {
         let name = layer.name();
-        oci::Layer { name: name.to_owned(), about: parts.about(name), blob: blobs[name] }
+        oci::Layer { name: name.to_owned(), about: stack::about(lock, name), blob: blobs[name] }
     });
     Ok(described.collect())
 }

@@ -13,7 +13,7 @@ use super::identity::SHARE;
 use super::layer::{Content, Layer, Member};
 
 /// Files that whoever runs a container mounts over: nobody checks them.
-const OF_THE_RUNTIME: [&str; 4] = ["etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf"];
+pub const OF_THE_RUNTIME: [&str; 4] = ["etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf"];
 
 /// The base: everything in the runtime root at `root`.
 pub fn base(root: &Path, epoch: u64) -> Result<Layer<'static>> {

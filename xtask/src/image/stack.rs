@@ -15,6 +15,9 @@ use super::identity::{CHECK, ENTRYPOINT, Identity, PROGRAM, SHARE};
 use super::layer::Layer;
 use super::source;
 
+/// The layers' names, the lowest first.
+pub const NAMES: [&str; 4] = ["base", "python", "tensorflow", "ops"];
+
 /// Everything that the layers are made of, opened and verified.
 pub struct Parts<'l> {
     lock: &'l Lock,
@@ -68,20 +71,19 @@ impl<'l> Parts<'l> {
         ops.add_bytes(&format!("{SHARE}/identity"), 0o644, text)?;
         Ok(layers)
     }
+}
 
-    /// One line for people: what is in the layer `name`.
-    pub fn about(&self, name: &str) -> String {
-        let lock = self.lock;
-        match name {
-            "base" => format!(
-                "{} Debian packages, among them Python {}",
-                lock.packages_of(RootKind::Runtime).count(),
-                lock.python
-            ),
-            "python" => format!("{} wheels that TensorFlow needs", self.closure.len()),
-            "tensorflow" => format!("{} {}", lock.tensorflow.package, lock.tensorflow.version),
-            _ => format!("{} {} and the entrypoint", lock.ops.name, lock.ops.version),
-        }
+/// One line for people: what is in the layer `name`.
+pub fn about(lock: &Lock, name: &str) -> String {
+    match name {
+        "base" => format!(
+            "{} Debian packages, among them Python {}",
+            lock.packages_of(RootKind::Runtime).count(),
+            lock.python
+        ),
+        "python" => format!("{} wheels that TensorFlow needs", lock.wheels.len().saturating_sub(1)),
+        "tensorflow" => format!("{} {}", lock.tensorflow.package, lock.tensorflow.version),
+        _ => format!("{} {} and the entrypoint", lock.ops.name, lock.ops.version),
     }
 }
 

@@ -1,0 +1,198 @@
+"""The entrypoint against a small root; with TensorFlow at hand, against its own rules too."""
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import tempfile
+import unittest
+
+PLACE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                     "lockstep_entrypoint.py")
+SPEC = importlib.util.spec_from_file_location("lockstep_entrypoint", PLACE)
+entrypoint = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(entrypoint)
+
+SITE = "usr/lib/site"
+FILES = {
+    "base": {"usr/bin/python3": b"python"},
+    "tensorflow": {
+        f"{SITE}/tensorflow/libtensorflow_framework.so.2": b"framework",
+        f"{SITE}/tensorflow/big.so": b"big",
+    },
+    "ops": {f"{SITE}/tensorflow-plugins/libops.so": b"ops"},
+}
+
+
+class Root(tempfile.TemporaryDirectory):
+  """An image's root with an identity."""
+
+  def __init__(self):
+    super().__init__()
+    rows = [f"env\tPYTHONPATH\t/{SITE}"]
+    for layer, files in FILES.items():
+      lines = []
+      for path, content in files.items():
+        self.write(path, content)
+        digest = hashlib.sha256(content).hexdigest()
+        lines.append(f"644\t{len(content)}\t{digest}\t{path}\n")
+      if layer == "base":
+        os.symlink("usr/bin", os.path.join(self.name, "bin"))
+        lines.append("link\t7\tusr/bin\tbin\n")
+      text = "".join(lines).encode()
+      path = f"usr/local/share/lockstep/manifest/{layer}"
+      self.write(path, text)
+      rows.append(f"manifest\t{path}\t{hashlib.sha256(text).hexdigest()}")
+    rows += ["workspace-id\tw", "tensorflow\t1", "revision\tr", f"site\t{SITE}"]
+    self.write(entrypoint.IDENTITY, "\n".join(rows).encode())
+
+  def write(self, path, content):
+    place = os.path.join(self.name, path)
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    with open(place, "wb") as file:
+      file.write(content)
+
+
+class FilesTest(unittest.TestCase):
+
+  def findings(self, damage, whole):
+    with Root() as name:
+      damage(name)
+      identity = entrypoint.load(name)
+      _, _, findings = entrypoint.inspect(name, identity, {}, whole)
+      return [finding.what.split(":")[0] for finding in findings]
+
+  def put(self, path, content):
+    def damage(root):
+      os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+      with open(os.path.join(root, path), "wb") as file:
+        file.write(content)
+    return damage
+
+  def test_a_whole_image_has_no_findings(self):
+    for whole in (False, True):
+      self.assertEqual(self.findings(lambda root: None, whole), [])
+
+  def test_a_quick_check_sees_the_ops_the_framework_and_every_size(self):
+    ops, site = f"{SITE}/tensorflow-plugins/libops.so", f"{SITE}/tensorflow"
+    framework, big = f"{site}/libtensorflow_framework.so.2", f"{site}/big.so"
+    for path, content, seen in [
+        (ops, b"opz", True), (framework, b"framewerk", True), (big, b"bigger", True),
+        (big, b"bag", False), ("usr/local/share/lockstep/manifest/base", b"", True)]:
+      said = self.findings(self.put(path, content), whole=False)
+      self.assertEqual(any(line.startswith(f"/{path} is not") for line in said), seen, path)
+      said = self.findings(self.put(path, content), whole=True)
+      self.assertTrue(any(line.startswith(f"/{path} is not") for line in said), path)
+
+  def test_a_file_that_is_gone_or_a_link_elsewhere_is_seen(self):
+    def gone(root):
+      os.remove(os.path.join(root, SITE, "tensorflow/big.so"))
+      os.remove(os.path.join(root, SITE, "tensorflow/libtensorflow_framework.so.2"))
+    self.assertEqual(len(self.findings(gone, whole=False)), 2)
+    def link(root):
+      os.remove(os.path.join(root, "bin"))
+      os.symlink("usr/bim", os.path.join(root, "bin"))
+    self.assertEqual(self.findings(link, whole=True),
+                     ["/bin is not what the image was made with"])
+
+  def test_a_library_that_nobody_knows_is_seen(self):
+    said = self.findings(self.put(f"{SITE}/tensorflow-plugins/copy.so", b"ops"), whole=False)
+    self.assertEqual(said, [f"/{SITE}/tensorflow-plugins/copy.so is not in the image's manifests"])
+    said = self.findings(self.put(f"{SITE}/evil.pth", b""), whole=True)
+    self.assertEqual(said, [f"/{SITE}/evil.pth is not in the image's manifests"])
+
+
+class StartTest(unittest.TestCase):
+
+  def main(self, arguments, environ):
+    with Root() as name, contextlib.redirect_stderr(io.StringIO()) as said, \
+        contextlib.redirect_stdout(io.StringIO()) as printed:
+      code = entrypoint.main(arguments, environ, name)
+      return code, said.getvalue(), printed.getvalue()
+
+  def test_another_workspace_another_path_and_a_preload_are_refused_by_name(self):
+    for environ, what in [({"LOCKSTEP_WORKSPACE_ID": "x"}, "the cluster expects workspace x"),
+                          ({"PYTHONPATH": "/x"}, "PYTHONPATH is `/x`"),
+                          ({"LD_PRELOAD": "/x.so"}, "LD_PRELOAD is `/x.so`"),
+                          ({"TF_CONFIG": "{"}, "TF_CONFIG: it is no JSON")]:
+      code, said, _ = self.main(["lockstep-entrypoint", "true"], environ)
+      self.assertEqual(code, entrypoint.REFUSED)
+      self.assertIn(what, said)
+      self.assertIn("\nhint: ", said)
+
+  def test_a_command_that_is_not_there_is_127_after_the_identity(self):
+    environ = {"LOCKSTEP_WORKSPACE_ID": "w", "PYTHONPATH": f"/{SITE}", "PATH": "/usr/bin"}
+    code, said, _ = self.main(["lockstep-entrypoint", "/no/such"], environ)
+    self.assertEqual(code, 127)
+    self.assertTrue(said.startswith("lockstep: workspace w, tensorflow 1 (r), role none\n"))
+
+  def test_the_report_is_text_or_json(self):
+    for arguments in (["lockstep-check"], ["lockstep-entrypoint", "lockstep-check"]):
+      code, _, printed = self.main(arguments, {})
+      self.assertEqual((code, printed.splitlines()[-1]),
+                       (0, "5 files, 21 bytes: all as the image was made"))
+    code, _, printed = self.main(["lockstep-check", "--json"], {"PYTHONPATH": "/x"})
+    report = json.loads(printed)
+    self.assertEqual((code, report["ok"], len(report["findings"])), (78, False, 1))
+    self.assertEqual(self.main(["lockstep-check", "--jsno"], {})[0], entrypoint.USAGE)
+
+
+CLUSTER = {"chief": ["c:1"], "worker": ["w:1", "w:2"], "ps": {"0": "p:1"}}
+CONFIGS = [  # whether it is right, and the configuration
+    (True, {}),
+    (True, {"cluster": CLUSTER, "task": {"type": "worker", "index": 1}}),
+    (True, {"cluster": CLUSTER, "task": {"type": "worker", "index": "1"}}),
+    (True, {"cluster": CLUSTER, "task": {"type": "ps", "index": 0}}),
+    (True, {"cluster": CLUSTER, "task": {"type": "evaluator", "index": 0}}),
+    (False, {"cluster": CLUSTER, "task": {"type": "worker", "index": 2}}),
+    (False, {"cluster": CLUSTER, "task": {"type": "worker"}}),
+    (False, {"cluster": CLUSTER, "task": {"type": "worker", "index": "one"}}),
+    (False, {"cluster": CLUSTER, "task": {"type": "master", "index": 0}}),
+    (False, {"cluster": {"worker": ["w:1"]}, "task": {"type": "ps", "index": 0}}),
+    (False, {"cluster": {"master": ["m:1"], "worker": ["w:1"]}}),
+    (False, {"cluster": {"chief": ["a:1", "b:1"], "worker": ["w:1"]}}),
+    (False, {"cluster": {"evaluator": ["a:1", "b:1"], "worker": ["w:1"]}}),
+    (False, {"cluster": {"worker": "w:1"}}),
+]
+
+
+class ConfigTest(unittest.TestCase):
+
+  def test_what_is_right_and_what_is_wrong(self):
+    for right, config in CONFIGS:
+      _, wrong = entrypoint.check_config(json.dumps(config))
+      self.assertEqual(not wrong, right, config)
+
+  def test_text_that_is_no_configuration(self):
+    for text in ("{", "x", "[]", '"a"', '{"cluster": []}', '{"a": 1} x', "[1,"):
+      self.assertTrue(entrypoint.check_config(text)[1], text)
+    self.assertEqual(entrypoint.check_config(' {"task": {}}\n'), ("none", []))
+
+  def test_addresses_have_a_port(self):
+    for address in ("w", "w:", ":1", "w:x", "w:65536", 7, None):
+      config = json.dumps({"cluster": {"worker": [address]}})
+      self.assertTrue(entrypoint.check_config(config)[1], address)
+    self.assertFalse(entrypoint.check_config('{"cluster": {"worker": ["[::1]:80"]}}')[1])
+
+  def test_tensorflow_agrees(self):
+    try:
+      from tensorflow.python.distribute import multi_worker_util
+      from tensorflow.python.distribute.cluster_resolver import tfconfig_cluster_resolver
+    except ImportError:
+      self.skipTest("no TensorFlow here")
+    for right, config in CONFIGS:
+      os.environ["TF_CONFIG"] = json.dumps(config)
+      resolver = tfconfig_cluster_resolver.TFConfigClusterResolver()
+      try:
+        multi_worker_util._validate_cluster_spec(
+            resolver.cluster_spec(), resolver.task_type, resolver.task_id)
+        found = True
+      except (TypeError, ValueError):
+        found = False
+      self.assertEqual(found, right, config)
+
+
+if __name__ == "__main__":
+  unittest.main()

@@ -1,0 +1,296 @@
+//! A layer's stream, read back: what is in it, and whether Lockstep could have written it.
+//!
+//! The reader is as strict as a reader can be: each header that it understands is written
+//! again, and must come out byte for byte. So nothing hides in a field that is not looked at.
+
+use std::io::{self, BufReader, Read};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::digest::{Hasher, Sha256};
+use crate::error::{Error, Kind, Result};
+use crate::image::tar::{self, BLOCK, Sort};
+use crate::interrupt;
+use crate::root::path::TreePath;
+use crate::root::tree::Entries;
+use crate::store::Entry;
+
+/// Most bytes of an extended header.
+const EXTENDED: u64 = 8192;
+
+/// A layer as it was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Of the bytes as they are stored.
+    pub digest: Sha256,
+    /// Bytes as they are stored.
+    pub size: u64,
+    /// Of the tar stream.
+    pub diff_id: Sha256,
+    /// What is in it; or why Lockstep did not write it.
+    pub entries: Result<Entries, String>,
+}
+
+/// Reads a layer, compressed or not, to its end.
+pub fn read(source: impl Read) -> io::Result<Found> {
+    let mut stored = BufReader::with_capacity(256 << 10, Hashing::new(source));
+    let gzip = io::BufRead::fill_buf(&mut stored)?.starts_with(&[0x1f, 0x8b]);
+    let (entries, diff_id) = match gzip {
+        true => stream(&mut MultiGzDecoder::new(&mut stored))?,
+        false => stream(&mut stored)?,
+    };
+    io::copy(&mut stored, &mut io::sink())?;
+    let Hashing { hasher, size, .. } = stored.into_inner();
+    Ok(Found { digest: hasher.finish(), size, diff_id, entries })
+}
+
+fn stream(source: &mut impl Read) -> io::Result<(Result<Entries, String>, Sha256)> {
+    let mut source = Hashing::new(source);
+    let entries = match entries(&mut source) {
+        Ok(entries) => Ok(entries),
+        Err(Failure::Foreign(why)) => Err(why),
+        Err(Failure::Read(cause)) => return Err(cause),
+    };
+    io::copy(&mut source, &mut io::sink())?;
+    Ok((entries, source.hasher.finish()))
+}
+
+enum Failure {
+    Read(io::Error),
+    Foreign(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(cause: io::Error) -> Self {
+        match cause.kind() {
+            io::ErrorKind::UnexpectedEof => Failure::Foreign("it is cut off".to_owned()),
+            _ => Failure::Read(cause),
+        }
+    }
+}
+
+fn foreign<T>(why: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::Foreign(why.into()))
+}
+
+fn entries(source: &mut impl Read) -> Result<Entries, Failure> {
+    let mut entries = Entries::new();
+    while let Some((path, entry)) = member(source)? {
+        interrupt::check().map_err(|e| io::Error::other(e.message().to_owned()))?;
+        match entries.last_key_value() {
+            Some((last, _)) if *last >= path => {
+                return foreign(format!("`{path}` stands behind `{last}`"));
+            }
+            _ => drop(entries.insert(path, entry)),
+        }
+    }
+    let mut rest = Vec::new();
+    source.take(1).read_to_end(&mut rest)?;
+    if !rest.is_empty() {
+        return foreign("bytes follow its end");
+    }
+    Ok(entries)
+}
+
+/// The next member; none at the end.
+fn member(source: &mut impl Read) -> Result<Option<(TreePath, Entry)>, Failure> {
+    let mut raw = block(source)?;
+    if raw == [0; BLOCK] {
+        let second = block(source)?;
+        return if second == raw { Ok(None) } else { foreign("a block of zeros within it") };
+    }
+    let (mut long_path, mut long_target) = (None, None);
+    if raw[156] == b'x' {
+        let size = number(&raw[124..136])?;
+        if size > EXTENDED {
+            return foreign("a giant extended header");
+        }
+        let padded = size as usize + tar::padding(size);
+        let at = raw.len();
+        raw.resize(at + padded, 0);
+        source.read_exact(&mut raw[at..])?;
+        (long_path, long_target) = records(&raw[at..at + size as usize])?;
+        raw.extend(block(source)?);
+    }
+    let head = raw[raw.len() - BLOCK..].to_vec();
+    let path = match long_path {
+        Some(path) => path,
+        None if head[345] == 0 => text(&head[..100])?,
+        None => format!("{}/{}", text(&head[345..500])?, text(&head[..100])?),
+    };
+    let target = long_target.map_or_else(|| text(&head[157..257]), Ok)?;
+    let size = number(&head[124..136])?;
+    let sort = match head[156] {
+        b'5' => Sort::Folder,
+        b'0' => Sort::File { size },
+        b'2' => Sort::Link { target: &target },
+        other => return foreign(format!("a member of type `{}`", other.escape_ascii())),
+    };
+    let path = path.strip_suffix('/').unwrap_or(&path);
+    let mode = u32::try_from(number(&head[100..108])?).unwrap_or(u32::MAX);
+    let mut again = Vec::new();
+    let written = tar::header(&mut again, path, mode, sort, number(&head[136..148])?);
+    if written.is_err() || again != raw {
+        return foreign(format!(
+            "the header of `{}` is not as Lockstep writes it",
+            path.escape_debug()
+        ));
+    }
+    let path =
+        TreePath::parse(path.as_bytes()).map_err(|e| Failure::Foreign(e.message().to_owned()))?;
+    let entry = match sort {
+        Sort::Folder => Entry::folder(mode),
+        Sort::Link { target } => Entry::link(target),
+        Sort::File { size } => Entry::file(mode, size, content(source, size)?),
+    };
+    Ok(Some((path, entry)))
+}
+
+fn block(source: &mut impl Read) -> Result<Vec<u8>, Failure> {
+    let mut block = vec![0; BLOCK];
+    source.read_exact(&mut block)?;
+    Ok(block)
+}
+
+fn content(source: &mut impl Read, size: u64) -> Result<Sha256, Failure> {
+    let (digest, read) = Sha256::of_reader(&mut source.take(size))?;
+    let mut padding = vec![0; tar::padding(size)];
+    source.read_exact(&mut padding)?;
+    match read == size && padding.iter().all(|byte| *byte == 0) {
+        true => Ok(digest),
+        false => foreign("it is cut off, or its padding holds something"),
+    }
+}
+
+/// Up to the first NUL.
+fn text(field: &[u8]) -> Result<String, Failure> {
+    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    match std::str::from_utf8(&field[..end]) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => foreign("a name that is not UTF-8"),
+    }
+}
+
+fn number(field: &[u8]) -> Result<u64, Failure> {
+    let digits = text(field)?;
+    let number = u64::from_str_radix(&digits, 8);
+    number.map_or_else(|_| foreign(format!("`{}` is no number", digits.escape_debug())), Ok)
+}
+
+/// Path and link target of an extended header.
+fn records(mut bytes: &[u8]) -> Result<(Option<String>, Option<String>), Failure> {
+    let (mut path, mut target) = (None, None);
+    while !bytes.is_empty() {
+        let length = bytes.iter().position(|byte| *byte == b' ');
+        let length = length.and_then(|at| std::str::from_utf8(&bytes[..at]).ok()?.parse().ok());
+        let record = length.and_then(|length: usize| bytes.split_at_checked(length));
+        let Some((record, rest)) = record.filter(|(record, _)| !record.is_empty()) else {
+            return foreign("a damaged extended header");
+        };
+        bytes = rest;
+        let record = text(record)?;
+        let value =
+            record.split_once(' ').and_then(|(_, pair)| pair.strip_suffix('\n')?.split_once('='));
+        match value {
+            Some(("path", value)) => path = Some(value.to_owned()),
+            Some(("linkpath", value)) => target = Some(value.to_owned()),
+            _ => return foreign("an extended header with more than names"),
+        }
+    }
+    Ok((path, target))
+}
+
+/// What is read is hashed.
+struct Hashing<R> {
+    inner: R,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl<R> Hashing<R> {
+    fn new(inner: R) -> Self {
+        Hashing { inner, hasher: Hasher::default(), size: 0 }
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+}
+
+/// A read that failed, as an error that names `what`.
+pub fn unreadable(what: &str, cause: &io::Error) -> Error {
+    Error::new(Kind::Archive, format!("cannot read {what}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::layer::{Layer, Member};
+
+    fn layer() -> Layer<'static> {
+        let mut layer = Layer::new("t", 1_772_669_760);
+        layer.add_bytes("usr/bin/a", 0o755, b"abc".to_vec()).unwrap();
+        layer.add_bytes(&format!("usr/{}/ő", "d".repeat(180)), 0o644, vec![1; 600]).unwrap();
+        layer.add_link("bin", "usr/bin").unwrap();
+        layer.add_link("far", &"t".repeat(150)).unwrap();
+        layer.add(TreePath::try_from("tmp").unwrap(), Member::folder(0o1777), "t").unwrap();
+        layer
+    }
+
+    fn tar() -> Vec<u8> {
+        let blob = layer().compress(Vec::new(), "b".as_ref()).unwrap();
+        let mut tar = Vec::new();
+        MultiGzDecoder::new(&blob[..]).read_to_end(&mut tar).unwrap();
+        tar
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let layer = layer();
+        let blob = layer.compress(Vec::new(), "b".as_ref()).unwrap();
+        for bytes in [&blob, &tar()] {
+            let found = read(&bytes[..]).unwrap();
+            assert_eq!(found.digest, Sha256::of(bytes));
+            assert_eq!(found.diff_id, layer.diff_id().unwrap());
+            let expected: Entries = layer
+                .members()
+                .map(|(path, member)| (path.clone(), member.entry.clone()))
+                .collect();
+            assert_eq!(found.entries.unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_of_a_header_is_seen() {
+        let whole = tar();
+        let expected = read(&whole[..]).unwrap().entries.unwrap();
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            let found = read(&changed[..]).unwrap();
+            assert_ne!(found.diff_id, Sha256::of(&whole));
+            assert_ne!(
+                read(&changed[..]).unwrap().entries.ok(),
+                Some(expected.clone()),
+                "byte {at}"
+            );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_break_the_reader(bytes: Vec<u8>, at in 0usize..4000, with: u8) {
+            let _whatever = read(&bytes[..]);
+            let mut tar = tar();
+            let at = at % tar.len();
+            tar[at] = with;
+            tar.truncate(at.max(600));
+            let _whatever = read(&tar[..]);
+        }
+    }
+}
