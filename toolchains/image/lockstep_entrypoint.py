@@ -79,12 +79,12 @@ class Identity:
 def sha256(path):
   """SHA-256 of the file at `path`, in hex."""
   import _hashlib  # OpenSSL's: several times as fast as Python's own
-  digest = _hashlib.openssl_sha256()
   with open(path, "rb", buffering=0) as file:
-    buffer = memoryview(bytearray(1 << 20))
-    while count := file.readinto(buffer):
-      digest.update(buffer[:count])
-  return digest.hexdigest()
+    if os.fstat(file.fileno()).st_size < 1 << 20:
+      return _hashlib.openssl_sha256(file.read()).hexdigest()
+    import mmap  # in one piece and without a copy: other threads go on meanwhile
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+      return _hashlib.openssl_sha256(content).hexdigest()
 
 
 def damaged(path, why):

@@ -148,17 +148,24 @@ impl Draft {
         for folder in [BLOBS, OCI, ""].map(|name| self.place.join(name)) {
             File::open(&folder).and_then(|folder| folder.sync_all()).at("sync", &folder)?;
         }
-        let Draft { place, last, _hold } = self;
-        let exchanged = renameat2(AT_FDCWD, &place, AT_FDCWD, &last, RenameFlags::RENAME_EXCHANGE);
+        let Draft { place, last, .. } = &self;
+        let exchanged = renameat2(AT_FDCWD, place, AT_FDCWD, last, RenameFlags::RENAME_EXCHANGE);
         if exchanged.is_err() {
             // There is no last image, or this file system cannot exchange.
-            remove(&last)?;
-            fs::rename(&place, &last).at("rename the finished image to", &last)?;
+            remove(last)?;
+            fs::rename(place, last).at("rename the finished image to", last)?;
         }
-        let dist = last.parent().unwrap_or(&last);
+        let dist = last.parent().unwrap_or(last);
         File::open(dist).and_then(|folder| folder.sync_all()).at("sync", dist)?;
-        remove(&place)?;
-        Ok(last)
+        remove(place)?;
+        Ok(last.clone())
+    }
+}
+
+/// What was not published is nothing.
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _next_one_removes_it = remove(&self.place);
     }
 }
 
@@ -277,7 +284,8 @@ mod tests {
         let one = case.image("one");
         let draft = Draft::begin(&case.dist(), "image").unwrap();
         draft.layer(&case.store, &Case::layer("two")).unwrap();
-        drop(draft); // killed here: nothing of it is seen
+        drop(draft); // it failed: nothing of it is left
+        fs::create_dir_all(case.dist().join(".image.draft/oci")).unwrap(); // killed, another time
         assert!(case.blob(&one).is_file());
         let two = case.image("two");
         assert!(case.blob(&two).is_file() && !case.blob(&one).exists());

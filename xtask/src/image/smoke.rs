@@ -66,7 +66,7 @@ impl Smoke<'_> {
         }
         let mounts = self.mounts(folder.path())?;
         self.run("check", &mounts, &[&format!("/{CHECK}")])?;
-        let entrypoint = "/work/toolchains/image/tests/test_entrypoint.py";
+        let entrypoint = "/out/tests/test_entrypoint.py";
         self.run("entrypoint", &mounts, &["/usr/bin/python3", entrypoint])?;
         for package in self.packages {
             let tests = format!("/work/ops/{}/tests", package.name());
@@ -87,8 +87,8 @@ impl Smoke<'_> {
             Mount::Overlay { sources: vec![top.join(&place), site], target: format!("/{place}") },
             Mount::ReadOnly { source: self.workspace.ops(), target: "/work/ops".to_owned() },
             Mount::ReadOnly {
-                source: self.workspace.toolchains(),
-                target: "/work/toolchains".to_owned(),
+                source: self.workspace.toolchains().join("image"),
+                target: "/out".to_owned(),
             },
         ];
         Ok((root, mounts))
