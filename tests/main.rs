@@ -1,5 +1,6 @@
 //! The one integration binary.
 #![allow(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test may panic; clippy.toml covers only #[test] functions"
 )]
