@@ -9,15 +9,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use crate::base64::URL_SAFE;
 use crate::error::{IoContext as _, Result};
 
 /// A SHA-256 digest (FIPS 180-4), shown as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Sha256([u8; 32]);
-
-/// The alphabet of RFC 4648, section 5.
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 impl Sha256 {
     /// Digest of `bytes`.
@@ -61,40 +59,12 @@ impl Sha256 {
 
     /// As a wheel's RECORD has it: base64url without padding (RFC 4648, section 5).
     pub fn base64(&self) -> String {
-        let mut text = String::with_capacity(43);
-        for chunk in self.0.chunks(3) {
-            let word = chunk.iter().fold(0u32, |word, byte| (word << 8) | u32::from(*byte))
-                << (8 * (3 - chunk.len()));
-            for at in 0..=chunk.len() {
-                text.push(char::from(BASE64[(word >> (18 - 6 * at)) as usize & 63]));
-            }
-        }
-        text
+        URL_SAFE.encode(&self.0)
     }
 
     /// Reads what [`Sha256::base64`] wrote; `None` for any other text.
     pub fn from_base64(text: &str) -> Option<Self> {
-        let mut bytes = [0; 32];
-        let mut bits = (0u32, 0);
-        let mut at = 0;
-        for letter in text.bytes() {
-            let value = match letter {
-                b'A'..=b'Z' => letter - b'A',
-                b'a'..=b'z' => letter - b'a' + 26,
-                b'0'..=b'9' => letter - b'0' + 52,
-                b'-' => 62,
-                b'_' => 63,
-                _ => return None,
-            };
-            bits = ((bits.0 << 6) | u32::from(value), bits.1 + 6);
-            if bits.1 >= 8 {
-                bits.1 -= 8;
-                *bytes.get_mut(at)? = (bits.0 >> bits.1) as u8;
-                bits.0 &= (1 << bits.1) - 1;
-                at += 1;
-            }
-        }
-        let digest = Sha256(bytes);
+        let digest = Sha256(URL_SAFE.decode(text)?.try_into().ok()?);
         (digest.base64() == text).then_some(digest)
     }
 

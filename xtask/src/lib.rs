@@ -7,12 +7,13 @@
 //! ```
 //!
 //! A stage imports only stages before it and the shared ones
-//! ([`error`], [`digest`], [`command`], [`interrupt`], [`progress`], [`workspace`]). The gate
+//! ([`error`], [`digest`], [`atomic`], [`command`], [`interrupt`], [`progress`], [`workspace`]). The gate
 //! and the ledger judge files and do not care who made them; `build`, which asks them for their
 //! judgement, stands after them in this file. Last come the commands that go round the
 //! pipeline.
 
 pub mod atomic;
+pub mod base64;
 pub mod command;
 pub mod date;
 pub mod digest;

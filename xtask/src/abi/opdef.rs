@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::base64::STANDARD;
+
 type Rest = BTreeMap<String, Value>;
 
 /// An op, as `REGISTER_OP` describes it.
@@ -225,26 +227,11 @@ fn dimensions(shape: &Value) -> Result<String, String> {
 
 /// RFC 4648, section 4, padded.
 fn base64(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
     let body = text.trim_end_matches('=');
     if !text.len().is_multiple_of(4) || text.len() - body.len() > 2 {
         return None;
     }
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    for group in body.as_bytes().chunks(4) {
-        let bits =
-            group.iter().try_fold(0u32, |bits, byte| Some(bits << 6 | u32::from(digit(*byte)?)))?;
-        let bits = bits << (6 * (4 - group.len()));
-        bytes.extend(bits.to_be_bytes()[1..].iter().take(group.len() * 3 / 4));
-    }
-    Some(bytes)
+    STANDARD.decode(body)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::base64::STANDARD;
+
 /// An absolute `http`, `https` or `file` URL.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Url {
@@ -242,19 +244,11 @@ fn encode(path: &str) -> String {
     out
 }
 
-/// RFC 4648, section 4.
+/// RFC 4648, section 4, padded.
 fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
-        let word = word << (8 * (3 - chunk.len()));
-        for digit in 0..4 {
-            let value = (word >> (18 - 6 * digit)) & 63;
-            out.push(if digit <= chunk.len() { DIGITS[value as usize] as char } else { '=' });
-        }
-    }
-    out
+    let mut text = STANDARD.encode(bytes);
+    text.extend(std::iter::repeat_n('=', text.len().next_multiple_of(4) - text.len()));
+    text
 }
 
 #[cfg(test)]
