@@ -154,7 +154,7 @@ pub fn publish(
         atomic::write(&workspace.dist().join("ops").join(package).join(file), bytes)?;
         outputs.push(format!("dist/ops/{package}/{file}"));
     }
-    let stem = format!("{}-", lock.ops.name.replace(['-', '.'], "_").to_lowercase());
+    let stem = format!("{}-", wheel::escaped(&lock.ops.name));
     sweep(
         &workspace.dist(),
         "dist",

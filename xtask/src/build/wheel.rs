@@ -48,8 +48,8 @@ fn tag((major, minor): (u32, u32)) -> String {
     format!("py3-none-manylinux_{major}_{minor}_x86_64")
 }
 
-/// The distribution name as file names have it.
-fn escaped(name: &str) -> String {
+/// The distribution name as file names have it (PEP 427).
+pub(super) fn escaped(name: &str) -> String {
     name.replace(['-', '.'], "_").to_lowercase()
 }
 

@@ -16,13 +16,14 @@ use crate::fetch::{self, Selection, Wheels, sizes};
 use crate::lock::{self, Lock, Move, Package, RootKind, Wheel, identity, moves};
 use crate::pins::{self, BazelSource, Pins};
 use crate::root;
+use crate::root::wheel::normalised;
 use crate::store::Store;
 use crate::workspace::Workspace;
 
 use self::apt::Apt;
 pub use self::part::Part;
 use self::pip::Pip;
-use self::wheels::{Chosen, normalised};
+use self::wheels::Chosen;
 
 /// What to update and how.
 #[derive(Clone, Debug, clap::Args)]

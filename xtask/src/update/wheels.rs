@@ -8,6 +8,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Url;
 use crate::pins::Pins;
+use crate::root::wheel::normalised;
 
 /// A wheel as pip chose it; its size is not yet known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,12 +140,6 @@ fn wheel(item: Item) -> Result<Chosen> {
     let sha256 = sha256.map_err(|_| odd(format!("has no sha256 of {file}, but `{hash}`")))?;
     let Metadata { name, version } = item.metadata;
     Ok(Chosen { name: normalised(&name), version, url, file, sha256 })
-}
-
-/// A distribution name as indices compare it: lower case, runs of `-_.` as one `-`.
-pub fn normalised(name: &str) -> String {
-    let parts = name.split(['-', '_', '.']).filter(|part| !part.is_empty());
-    parts.collect::<Vec<_>>().join("-").to_lowercase()
 }
 
 fn odd(what: String) -> Error {
