@@ -17,17 +17,24 @@ pub const TEMPORARY: &str = ".lockstep-";
 /// next write, so killing leaves at most one file and the same command removes it; of two
 /// processes that write at once, one waits (`flock`, which dies with its process).
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, |file| file.write_all(bytes).at("write", path))
+}
+
+/// [`write`] for what is too large to hold: `fill` writes it to the empty temporary file.
+pub fn replace(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         let message = format!("`{}` is no place for a file", path.display());
         return Err(Error::new(Kind::Io, message));
     };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     std::fs::create_dir_all(folder).at("create", folder)?;
     let mut temporary = std::ffi::OsString::from(TEMPORARY);
     temporary.push(name);
     let temporary = folder.join(temporary);
     let mut file = alone(&temporary).at("create a file in", folder)?;
-    let replaced = fill(&mut file, bytes)
-        .at("write", path)
+    let replaced = (file.set_len(0).at("write", path))
+        .and_then(|()| fill(&mut file))
+        .and_then(|()| file.sync_all().at("write", path))
         .and_then(|()| std::fs::rename(&temporary, path).at("replace", path));
     if replaced.is_err() {
         let _gone = std::fs::remove_file(&temporary);
@@ -51,12 +58,6 @@ fn alone(temporary: &Path) -> io::Result<File> {
             return Ok(file);
         }
     }
-}
-
-fn fill(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    file.set_len(0)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 #[cfg(test)]

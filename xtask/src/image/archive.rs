@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::atomic;
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::interrupt;
 use crate::store::write_error;
@@ -66,18 +67,10 @@ pub fn write(
         members.insert(name, (layer.blob.size, Box::new(file.take(layer.blob.size))));
     }
     let failed = |cause: io::Error| write_error(place, members_size(image), &cause);
-    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let file = tempfile::Builder::new()
-        .prefix(".lockstep-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map_err(failed)?;
-    let mut out = BufWriter::with_capacity(256 << 10, file);
-    stream(&mut out, members, image.epoch).map_err(failed)?;
-    let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(place).map_err(|e| Error::io("replace", place, &e.error))?;
-    Ok(())
+    atomic::replace(place, |file| {
+        let mut out = BufWriter::with_capacity(256 << 10, file);
+        stream(&mut out, members, image.epoch).and_then(|()| out.flush()).map_err(failed)
+    })
 }
 
 fn members_size(image: &Image) -> u64 {
