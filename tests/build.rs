@@ -15,8 +15,8 @@ pub struct Checkout {
 /// What a command said, and its exit code.
 pub struct Said {
     code: i32,
-    out: String,
-    err: String,
+    pub out: String,
+    pub err: String,
 }
 
 impl Checkout {
@@ -36,15 +36,33 @@ impl Checkout {
         Checkout { _folder: folder, root }
     }
 
+    /// Its folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Runs xtask as a person would: not in CI.
-    #[expect(clippy::disallowed_methods, reason = "the program under test, as a person starts it")]
     pub fn xtask(&self, words: &[&str]) -> Said {
+        self.xtask_with(&[], words)
+    }
+
+    /// [`Checkout::xtask`] with further variables.
+    #[expect(clippy::disallowed_methods, reason = "the program under test, as a person starts it")]
+    pub fn xtask_with(&self, env: &[(&str, &str)], words: &[&str]) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.arg("--workspace").arg(&self.root).args(words).env_remove("CI");
+        command.envs(env.iter().copied());
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap_or(-1);
         Said { code, out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// The same as a process that is still to be started.
+    pub fn command(&self, words: &[&str]) -> duct::Expression {
+        let first = [Path::new("--workspace"), &self.root];
+        let words = first.into_iter().chain(words.iter().map(Path::new));
+        duct::cmd(env!("CARGO_BIN_EXE_xtask"), words)
     }
 
     pub fn edit(&self, file: &str, edit: impl Fn(&str) -> String) {

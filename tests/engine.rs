@@ -1,5 +1,7 @@
 //! The native engine, for real: in a root that is the host's own `/usr` and nothing else.
 
+mod bridge;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -11,13 +13,15 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
-use xtask::engine::{End, Engine, Log, Mount, Native, Outcome, Output, Proc, Run};
+use xtask::engine::{End, Log, Mount, Native, Outcome, Output, Proc, Run};
 use xtask::error::{Error, Kind, Result};
+
+use crate::machine;
 
 /// No run here takes that long, unless it hangs.
 const LONG: Duration = Duration::from_secs(60);
@@ -28,8 +32,8 @@ fn xtask() -> PathBuf {
         .map_or_else(|| env!("CARGO_BIN_EXE_xtask").into(), PathBuf::from)
 }
 
-fn engine() -> Engine {
-    Engine::Native(Native::with(xtask()))
+fn engine() -> Native {
+    Native::with(xtask())
 }
 
 /// A folder that other users can look into.
@@ -112,12 +116,8 @@ fn sleepers(mark: &str) -> usize {
 }
 
 /// Waits for something that must come; fails if it does not.
-fn wait_until(what: &str, mut came: impl FnMut() -> bool) {
-    let end = Instant::now() + LONG;
-    while !came() {
-        assert!(Instant::now() < end, "{what}: waited for nothing");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+fn wait_until(what: &str, came: impl FnMut() -> bool) {
+    machine::wait_at_most(LONG.as_secs(), what, came);
 }
 
 /// The arguments that start one of this binary's helpers in a process of its own.
@@ -348,6 +348,45 @@ fn a_run_that_takes_too_long_is_killed() {
     assert_eq!(error.message(), "`/bin/sh` did not end in time and was killed");
     assert!(error.hints()[0].contains(path.to_str().unwrap()));
     assert_eq!(sleepers(&mark), 0);
+}
+
+/// A control group with little memory, of version 1 or 2.
+struct Cramped(PathBuf);
+
+impl Cramped {
+    fn new() -> Option<Self> {
+        let name = format!("lockstep-test-{}", std::process::id());
+        let versions =
+            [("memory", "memory.limit_in_bytes"), ("", "memory.max"), ("unified", "memory.max")];
+        versions.into_iter().find_map(|(below, limit)| {
+            let group = Cramped(Path::new("/sys/fs/cgroup").join(below).join(&name));
+            fs::create_dir(&group.0).ok()?;
+            let there = group.0.join("cgroup.procs").exists() && group.0.join(limit).exists();
+            (there && fs::write(group.0.join(limit), "256M").is_ok()).then_some(group)
+        })
+    }
+}
+
+impl Drop for Cramped {
+    fn drop(&mut self) {
+        let _not_made = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_command_that_dies_for_want_of_memory_is_said_to() {
+    let Some(group) = Cramped::new() else {
+        println!("skipped: no control group can be given less memory");
+        return;
+    };
+    let root = Root::new();
+    let enter = "echo $$ >\"$0\"/cgroup.procs && exec \"$@\"";
+    let wrapper = ["/bin/sh", "-c", enter, group.0.to_str().unwrap()];
+    let hog = root.sh("a=xxxxxxxxxxxxxxxx; while :; do a=$a$a; done");
+    let output = in_process(&hog, &wrapper).stdout_capture().run().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("Signaled(9)") && !text.contains("oom_kills: 0"), "{text}");
+    assert!(text.contains("oom_kills: "), "{text}");
 }
 
 #[test]

@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use xtask::command::{self, Env, Shell, cmd};
+use xtask::engine::{Native, Outcome, Output, Run};
 use xtask::root::tree::Entries;
 use xtask::store::{Entry, Manifest};
 use xtask::verify::bundle::Bundle;
 use xtask::verify::stream;
 use xtask::workspace::Workspace;
+
+use crate::machine::{self, Server, wait};
 
 /// Files that an engine puts into each container it makes.
 const DOCKERS: [&str; 5] =
@@ -36,41 +38,46 @@ fn the_entrypoint_checks_what_it_says() {
     }
 }
 
+/// The program that is tested.
+pub fn xtask() -> &'static str {
+    env!("CARGO_BIN_EXE_xtask")
+}
+
+/// The native engine of our own program, as the image's tools ask for it.
+pub fn native(run: &Run, output: Output<'_>) -> xtask::error::Result<Outcome> {
+    Native::with(xtask()).run(run, output)
+}
+
+/// What leads our own program to its store.
+const OURS: [&str; 3] = ["CI", "LOCKSTEP_STORE", "XDG_CACHE_HOME"];
+
 /// The image in `dist/`.
-struct Case {
-    sh: Shell,
-    env: Env,
-    layout: PathBuf,
-    digest: String,
-    tag: String,
-    folder: TempDir,
+pub struct Case {
+    pub sh: Shell,
+    pub env: Env,
+    pub layout: PathBuf,
+    pub digest: String,
+    pub tag: String,
+    pub folder: TempDir,
 }
 
 impl Case {
     /// A case for the programs of `packages`, named alike; none when the test is skipped.
-    fn with(packages: &[(&str, &str)]) -> Option<Case> {
-        let skip = |why: &str| {
-            println!("skipped: {why}");
-            None
-        };
+    pub fn with(packages: &[(&str, &str)]) -> Option<Case> {
         let layout = checkout().dist().join("image/oci");
         if !layout.is_dir() {
-            return skip("no dist/image: `cargo xtask image` makes it");
+            assert!(std::env::var_os("CI").is_none(), "no dist/image: `cargo xtask ci` makes it");
+            machine::skip("no dist/image: `cargo xtask image` makes it");
+            return None;
         }
         if !nix::unistd::geteuid().is_root() {
-            return skip("not root");
+            machine::skip("not root");
+            return None;
         }
-        let (sh, env) = (command::shell().unwrap(), Env::host(&["DEBIAN_FRONTEND"]));
-        let missing: Vec<&str> =
-            packages.iter().filter(|(p, _)| !there(p)).map(|(_, package)| *package).collect();
-        if !missing.is_empty() {
-            if std::env::var_os("CI").is_none() {
-                return skip(&format!("{missing:?} are not installed; with CI=true they would be"));
-            }
-            command::read(cmd!(sh, "apt-get update -qq"), &env).unwrap();
-            let install = cmd!(sh, "apt-get install -qq -y --no-install-recommends {missing...}");
-            command::read(install, &env).unwrap();
+        if !machine::has(packages) {
+            return None;
         }
+        let (sh, env) = (command::shell().unwrap(), Env::host(&OURS));
         let index = fs::read(layout.join("index.json")).unwrap();
         let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
         let image = &index["manifests"][0];
@@ -80,28 +87,68 @@ impl Case {
         Some(Case { sh, env, layout, digest, tag, folder: tempfile::tempdir().unwrap() })
     }
 
-    fn run(&self, step: xshell::Cmd<'_>) -> String {
+    pub fn run(&self, step: xshell::Cmd<'_>) -> String {
         command::read(step, &self.env).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The checkout.
+    pub fn workspace(&self) -> Workspace {
+        checkout()
+    }
+
+    /// The same case of another image's folder.
+    pub fn of(self, image: &Path) -> Case {
+        let layout = image.join("oci");
+        let index = fs::read(layout.join("index.json")).unwrap();
+        let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+        let digest = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
+        Case { layout, digest, ..self }
+    }
+
+    /// Builds the image's Dockerfile by docker, by the classic builder (`0`) and BuildKit
+    /// (`1`), and compares what comes out with what the layers say.
+    pub fn is_what_docker_builds(&self, kits: &[&str]) {
+        let place = self.folder.path();
+        let engine = Dockerd::start(place);
+        let (sh, docker) = (&self.sh, Dockerd::CLIENT);
+        let run = |step, kit| engine.run(step, &[("DOCKER_BUILDKIT", kit)]);
+        let context = self.layout.with_file_name("docker");
+        let mut expected = self.entries();
+        expected.retain(|path, _| !is_dockers(path));
+        for kit in kits {
+            let image = format!("built:{kit}");
+            run(cmd!(sh, "{docker} build --network none -q -t {image} {context}"), *kit);
+            let container = run(cmd!(sh, "{docker} create {image}"), *kit);
+            let (container, export) = (container.trim(), place.join("export.tar"));
+            run(cmd!(sh, "{docker} export -o {export} {container}"), *kit);
+            let found = exported(&export);
+            assert!(expected == found, "builder {kit}: {:?}", first_difference(&expected, &found));
+            run(cmd!(sh, "{docker} rm {container}"), *kit);
+        }
+    }
+
+    /// Digest and size of each layer, the lowest first.
+    pub fn layers(&self) -> Vec<(String, u64)> {
+        let bundle = Bundle::of_folder(&self.layout).unwrap();
+        let manifest = bundle.json(&format!("blobs/{}", self.digest.replace(':', "/"))).unwrap();
+        let layer = |layer: &serde_json::Value| {
+            (layer["digest"].as_str().unwrap().to_owned(), layer["size"].as_u64().unwrap())
+        };
+        manifest["layers"].as_array().unwrap().iter().map(layer).collect()
     }
 
     /// What the layers say is in the image.
     fn entries(&self) -> BTreeMap<PathBuf, Entry> {
         let bundle = Bundle::of_folder(&self.layout).unwrap();
-        let manifest = bundle.json(&format!("blobs/{}", self.digest.replace(':', "/"))).unwrap();
         let mut entries = BTreeMap::new();
-        for layer in manifest["layers"].as_array().unwrap() {
-            let name = layer["digest"].as_str().unwrap().replace(':', "/");
+        for (digest, _) in self.layers() {
+            let name = digest.replace(':', "/");
             let found = stream::read(bundle.open(&format!("blobs/{name}")).unwrap()).unwrap();
             let found: Entries = found.entries.unwrap();
             entries.extend(found.into_iter().map(|(path, entry)| (PathBuf::from(path), entry)));
         }
         entries
     }
-}
-
-fn there(program: &str) -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
 }
 
 #[test]
@@ -123,108 +170,68 @@ fn first_difference<'a>(
     paths.map(|path| (path, one.get(path), other.get(path))).find(|(_, a, b)| a != b)
 }
 
-/// A server of this machine, ended with the test.
-struct Server(duct::Handle);
+/// Docker's engine, in a folder of its own and without a network.
+pub struct Dockerd {
+    env: Env,
+    _server: Server,
+}
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // SIGTERM: dockerd ends its containerd and its mounts with itself.
-        let pid = self.0.pids().first().and_then(|pid| i32::try_from(*pid).ok());
-        if let Some(pid) = pid {
-            let _ended =
-                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGTERM);
-        }
-        let _ended = self.0.wait();
+impl Dockerd {
+    /// Debian's client, whatever else is on `PATH`.
+    pub const CLIENT: &str = "/usr/bin/docker";
+
+    pub fn start(place: &Path) -> Dockerd {
+        let path = |name: &str| place.join(name);
+        let host = format!("unix://{}", path("docker.sock").display());
+        // Of a daemon that was killed, and its containerd: a new one believes what they say.
+        forget(&path("pid"), "dockerd");
+        forget(&path("run/containerd/containerd.pid"), "containerd");
+        let daemon = duct::cmd!(
+            "dockerd",
+            "--host",
+            &host,
+            "--data-root",
+            path("data"),
+            "--exec-root",
+            path("run"),
+            "--pidfile",
+            path("pid"),
+            "--bridge=none",
+            "--iptables=false"
+        );
+        let server = Server::start(daemon, &path("log"));
+        let env = Env::host(&OURS).with("DOCKER_HOST", &host);
+        let (sh, client) = (command::shell().unwrap(), Dockerd::CLIENT);
+        wait("dockerd", || command::read(cmd!(sh, "{client} version"), &env).is_ok());
+        Dockerd { env, _server: server }
+    }
+
+    pub fn run(&self, step: xshell::Cmd<'_>, more: &[(&str, &str)]) -> String {
+        let env = more.iter().fold(self.env.clone(), |env, (name, value)| env.with(name, *value));
+        command::read(step, &env).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
-/// Waits until `ready` answers.
-fn wait(what: &str, mut ready: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !ready() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{what} is not ready after 60 s");
-        std::thread::sleep(Duration::from_millis(100));
+/// Removes the pid file of the server `name`, which is dead or dies.
+fn forget(file: &Path, name: &str) {
+    let Ok(text) = fs::read_to_string(file) else { return };
+    let process = Path::new("/proc").join(text.trim()).join("cmdline");
+    let lives = || fs::read_to_string(&process).is_ok_and(|line| line.contains(name));
+    if let (true, Ok(pid)) = (lives(), text.trim().parse()) {
+        let _ended = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGKILL,
+        );
     }
-}
-
-#[test]
-fn a_registry_gives_back_the_same_digest() {
-    let Some(case) = Case::with(&[("skopeo", "skopeo"), ("docker-registry", "docker-registry")])
-    else {
-        return;
-    };
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
-    let (config, data) = (case.folder.path().join("config.yml"), case.folder.path().join("data"));
-    let text = format!(
-        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{address}'}}\n",
-        data.display()
-    );
-    fs::write(&config, text).unwrap();
-    let log = case.folder.path().join("log");
-    let server =
-        duct::cmd!("docker-registry", "serve", &config).stderr_to_stdout().stdout_path(&log);
-    let _server = Server(server.unchecked().start().unwrap());
-    wait("the registry", || std::net::TcpStream::connect(&address).is_ok());
-    let (from, back) = (format!("oci:{}", case.layout.display()), case.folder.path().join("back"));
-    let (there, back_to) = (format!("docker://{address}/ops:x"), format!("oci:{}", back.display()));
-    case.run(cmd!(case.sh, "skopeo --insecure-policy copy --dest-tls-verify=false {from} {there}"));
-    let by_digest = format!("docker://{address}/ops@{}", case.digest);
-    case.run(cmd!(
-        case.sh,
-        "skopeo --insecure-policy copy --src-tls-verify=false {by_digest} {back_to}"
-    ));
-    let blobs = |layout: &Path| {
-        Bundle::of_folder(layout)
-            .unwrap()
-            .names()
-            .filter(|n| n.starts_with("blobs/"))
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(blobs(&case.layout), blobs(&back));
+    wait("the end of a killed server", || !lives());
+    fs::remove_file(file).unwrap();
 }
 
 /// Both builders of Docker make of the Dockerfile the file system that the layers say.
 #[test]
 fn docker_builds_the_same_file_system() {
     let Some(case) = Case::with(&[("dockerd", "docker.io")]) else { return };
-    let place = case.folder.path();
-    let path = |name: &str| place.join(name);
-    let host = format!("unix://{}", path("docker.sock").display());
-    let daemon = duct::cmd!(
-        "dockerd",
-        "--host",
-        &host,
-        "--data-root",
-        path("data"),
-        "--exec-root",
-        path("run"),
-        "--pidfile",
-        path("pid"),
-        "--bridge=none",
-        "--iptables=false"
-    );
-    let log = path("log");
-    let _server = Server(daemon.stderr_to_stdout().stdout_path(&log).unchecked().start().unwrap());
-    let (sh, docker) = (&case.sh, "/usr/bin/docker");
-    let env = |kit: &str| case.env.clone().with("DOCKER_HOST", &host).with("DOCKER_BUILDKIT", kit);
-    let run = |step, kit| command::read(step, &env(kit)).unwrap_or_else(|error| panic!("{error}"));
-    wait("dockerd", || command::read(cmd!(sh, "{docker} version"), &env("0")).is_ok());
-    let context = case.layout.with_file_name("docker");
-    let mut expected = case.entries();
-    expected.retain(|path, _| !is_dockers(path));
-    for kit in ["0", "1"] {
-        let image = format!("built:{kit}");
-        run(cmd!(sh, "{docker} build --network none -q -t {image} {context}"), kit);
-        let container = run(cmd!(sh, "{docker} create {image}"), kit);
-        let (container, export) = (container.trim(), path("export.tar"));
-        run(cmd!(sh, "{docker} export -o {export} {container}"), kit);
-        let found = exported(&export);
-        assert!(expected == found, "builder {kit}: {:?}", first_difference(&expected, &found));
-        run(cmd!(sh, "{docker} rm {container}"), kit);
-    }
+    case.is_what_docker_builds(&["0", "1"]);
 }
 
 /// What docker writes itself, and what it mounts over.

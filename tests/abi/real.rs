@@ -4,33 +4,33 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use xtask::abi::{self, OpLibrary};
+use xtask::error::Result;
+use xtask::lock::Lock;
+use xtask::root;
 use xtask::store::Store;
+use xtask::workspace::Workspace;
 
-/// TensorFlow's repository and the runtime root, as an earlier build left them in the store.
+use crate::tidy;
+
+/// TensorFlow's repository and the runtime root, as this checkout's lock has them.
 struct Trees {
     tensorflow: PathBuf,
     runtime: PathBuf,
 }
 
-/// Finds them; says why when they are not there.
+/// Finds them, or makes them of what is in the store; says why when it is not there. The store
+/// has trees of other locks, too.
 fn trees() -> Option<Trees> {
-    let store = Store::from_env(|name| std::env::var_os(name)).ok()?;
-    let folder = store.root().join("trees");
-    let newest = |kind: &str| {
-        let entries = std::fs::read_dir(&folder).ok()?.filter_map(Result::ok);
-        let of_kind = |entry: &std::fs::DirEntry| {
-            entry.file_name().to_str().is_some_and(|name| name.starts_with(kind))
-                && entry.path().is_dir()
-        };
-        let entries = entries.filter(of_kind);
-        entries.max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok())
+    let here = Workspace::at(tidy::root());
+    let made = || -> Result<Trees> {
+        let store = Store::from_env(|name| std::env::var_os(name))?;
+        let lock = Lock::load(&here.lock())?;
+        let tensorflow = root::tensorflow::ensure(&lock, &store, &here.toolchains())?;
+        Ok(Trees { tensorflow, runtime: root::runtime::ensure(&lock, &store)? })
     };
-    let found = newest("tensorflow-").zip(newest("runtime-"));
-    if found.is_none() {
-        println!("skipped: no TensorFlow in `{}`, run `cargo xtask build-ops`", folder.display());
-    }
-    let (tensorflow, runtime) = found?;
-    Some(Trees { tensorflow: tensorflow.path(), runtime: runtime.path() })
+    made()
+        .map_err(|error| println!("skipped: {}, run `cargo xtask build-ops`", error.message()))
+        .ok()
 }
 
 const OP: &str = r#"

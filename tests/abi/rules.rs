@@ -56,10 +56,10 @@ fn every_finding_of_every_op_is_said_at_once_and_each_hint_once() {
       expected: a definition in the op, in libtensorflow_framework.so.2 or in the C and C++ runtime
       found: none
     one (libone.so): it carries paths of the machine that built it [paths]
-      expected: no path under /work/, /out/, /tmp/, /home/, /root/, /build/, /Users/
+      expected: no path under /work/, /out/, /dev/shm/bazel-sandbox, /tmp/, /home/, /root/, /build/, /Users/
       found: `/work/one` at 0x… (.rodata)
     two (libtwo.so): it carries paths of the machine that built it [paths]
-      expected: no path under /work/, /out/, /tmp/, /home/, /root/, /build/, /Users/
+      expected: no path under /work/, /out/, /dev/shm/bazel-sandbox, /tmp/, /home/, /root/, /build/, /Users/
       found: `/work/two` at 0x… (.rodata)
     hint: one (libone.so): is the source that defines it in `srcs`, or the library that has it in `deps`, of the BUILD file?
     hint: one (libone.so), two (libtwo.so): use paths relative to the workspace in sources, and `-ffile-prefix-map=$PWD=.` for `__FILE__`, assertions and debug information

@@ -76,6 +76,8 @@ _COMPILE_FLAGS = [
 _REPRODUCIBLE_FLAGS = [
     # __FILE__ and assertion texts: no path of the builder.
     "-ffile-prefix-map=/proc/self/cwd=.",
+    # A repository's folder has one name, whether Bazel reads WORKSPACE or modules.
+    "-ffile-prefix-map=external/org_tensorflow~/=external/org_tensorflow/",
     "-no-canonical-prefixes",
     "-fno-canonical-system-headers",
     "-Wno-builtin-macro-redefined",

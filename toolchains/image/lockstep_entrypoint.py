@@ -30,16 +30,30 @@ or evaluator, by command and environment.
   docker run IMAGE lockstep-check [--json]    read every file and report
 
 LOCKSTEP_WORKSPACE_ID  what the cluster expects; another image does not start
+LOCKSTEP_SCRIPTS       digest of /work/SHA256SUMS; other training scripts do not start
 LOCKSTEP_CHECK         `quick` (default), or `whole`: read every file at the start
 TF_CONFIG              checked by TensorFlow's own rules
+LOCKSTEP_IDENTITY      set for the command: the line that was printed
 """
 
 IDENTITY = "usr/local/share/lockstep/identity"
+
+# The training scripts, and the listing of them that was rendered beside them.
+SCRIPTS, LISTING = "work", "work/SHA256SUMS"
+
+# How else to reach one's own code.
+ELSEWHERE = {"PYTHONPATH": "; a script's folder is searched anyhow, others by sys.path.append"}
 
 # Set, they change what a process loads without a trace in the image.
 FOREIGN = ("LD_AUDIT", "LD_PRELOAD", "PYTHONHOME", "PYTHONUSERBASE")
 
 TASK_TYPES = ("chief", "worker", "evaluator", "ps")
+
+# Of a wholly other image thousands of files differ: so many are told of.
+MOST = 20
+
+# Kubernetes shows what a container left here with the reason why it ended.
+LAST_WORDS = "dev/termination-log"
 
 
 class Finding:
@@ -73,7 +87,7 @@ class Identity:
     fields = self.fields
     return (f"lockstep: workspace {fields['workspace-id']}, "
             f"tensorflow {fields['tensorflow']} ({fields['revision']}), "
-            f"role {role}")
+            f"role {role}, host {os.uname().nodename}")
 
 
 def sha256(path):
@@ -185,6 +199,8 @@ class Files:
         found = os.readlink(place)
       elif os.path.islink(place) or not os.path.isfile(place):
         found = "no file"
+      elif os.path.getsize(place) != int(size):
+        expected, found = f"{size} bytes", os.path.getsize(place)
       else:
         found = sha256(place)
         self.bytes += int(size)
@@ -228,6 +244,39 @@ def check_workspace(identity, environ):
       "from this image")]
 
 
+def check_scripts(root, environ):
+  """The cluster's files carry the digest of the listing of every task's training scripts."""
+  expected = environ.get("LOCKSTEP_SCRIPTS", "")
+  if not expected:
+    return []
+  def other(path, why):
+    return Finding(
+        f"/{path} is not the training script of the other tasks: {why}",
+        "put what `cargo xtask cluster render` wrote beside this task's file onto its node")
+  findings, known = [], {os.path.basename(LISTING)}
+  try:
+    found = sha256(os.path.join(root, LISTING))
+    if found != expected:
+      return [other(LISTING, f"the cluster expects {expected}, found {found}")]
+    with open(os.path.join(root, LISTING), encoding="utf-8") as file:
+      rows = [line.split("  ", 1) for line in file.read().splitlines()]
+    names = os.listdir(os.path.join(root, SCRIPTS))
+  except OSError as error:
+    return [other(LISTING, error.strerror)]
+  for expected, name in rows:
+    known.add(name)
+    try:
+      found = sha256(os.path.join(root, SCRIPTS, name))
+    except OSError as error:
+      found = error.strerror
+    if found != expected:
+      findings.append(other(f"{SCRIPTS}/{name}", f"expected {expected}, found {found}"))
+  # Kubernetes keeps its own files in a mounted ConfigMap, all of them hidden.
+  strangers = [name for name in names if name not in known and not name.startswith(".")]
+  return findings + [other(f"{SCRIPTS}/{name}", "it is not in the listing")
+                     for name in sorted(strangers)]
+
+
 def check_paths(identity, environ):
   """What leads a process to other code than the image's."""
   findings = []
@@ -236,8 +285,8 @@ def check_paths(identity, environ):
     if found != value:
       findings.append(Finding(
           f"{name} is `{found}`: the image's is `{value}`",
-          f"leave {name} alone: the folder of a script is searched anyhow, others by "
-          "sys.path.append"))
+          f"take {name} out of the node's environment: the image finds TensorFlow "
+          f"and the ops without it{ELSEWHERE.get(name, '')}"))
   for name in FOREIGN:
     if environ.get(name):
       findings.append(Finding(
@@ -346,7 +395,8 @@ def inspect(root, identity, environ, whole):
     files.whole()
   else:
     files.quick()
-  findings = check_workspace(identity, environ) + check_paths(identity, environ)
+  findings = (check_workspace(identity, environ) + check_scripts(root, environ)
+              + check_paths(identity, environ))
   return role, files, findings + wrong + files.findings
 
 
@@ -374,6 +424,22 @@ def check(arguments, root, identity, environ):
   return REFUSED if findings else 0
 
 
+def told(findings):
+  """The first findings, and how many more there are."""
+  more = len(findings) - MOST
+  rest = [f"error: and {more} more: lockstep-check tells all"] if more > 0 else []
+  return findings[:MOST] + rest
+
+
+def leave(root, said):
+  """Tells Kubernetes, where it listens."""
+  try:
+    with open(os.path.join(root, LAST_WORDS), "r+", encoding="utf-8") as file:
+      print(*said, sep="\n", file=file)
+  except OSError:
+    pass  # nobody listens
+
+
 def start(command, root, identity, environ):
   """Checks, then becomes `command`."""
   extent = environ.get("LOCKSTEP_CHECK", "quick")
@@ -382,8 +448,11 @@ def start(command, root, identity, environ):
           file=sys.stderr)
     return USAGE
   role, _, findings = inspect(root, identity, environ, extent == "whole")
-  print(identity.line(role), *findings, sep="\n", file=sys.stderr, flush=True)
+  environ["LOCKSTEP_IDENTITY"] = identity.line(role)
+  said = [identity.line(role), *told(findings)]
+  print(*said, sep="\n", file=sys.stderr, flush=True)
   if findings:
+    leave(root, said)
     return REFUSED
   for name, value in identity.environment:
     environ.setdefault(name, value)

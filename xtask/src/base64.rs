@@ -1,25 +1,41 @@
 //! Base64 (RFC 4648): the digits alone; padding is the caller's.
 
-/// The 64 digits of one of the RFC's two alphabets.
-#[derive(Clone, Copy, Debug)]
-pub struct Alphabet(&'static [u8; 64]);
+/// One of the RFC's two alphabets: its 64 digits, and what each byte is worth as a digit.
+#[derive(Debug)]
+pub struct Alphabet {
+    digits: &'static [u8; 64],
+    worth: [u8; 256],
+}
 
 /// Section 4.
-pub const STANDARD: Alphabet =
-    Alphabet(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+pub static STANDARD: Alphabet =
+    Alphabet::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
 /// Section 5, for URLs and file names.
-pub const URL_SAFE: Alphabet =
-    Alphabet(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+pub static URL_SAFE: Alphabet =
+    Alphabet::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+
+/// What a byte that is no digit is worth.
+const NONE: u8 = 64;
 
 impl Alphabet {
+    const fn of(digits: &'static [u8; 64]) -> Self {
+        let mut worth = [NONE; 256];
+        let mut at = 0;
+        while at < digits.len() {
+            worth[digits[at] as usize] = at as u8;
+            at += 1;
+        }
+        Alphabet { digits, worth }
+    }
+
     /// `bytes` in digits, without padding.
-    pub fn encode(self, bytes: &[u8]) -> String {
+    pub fn encode(&self, bytes: &[u8]) -> String {
         let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
         for chunk in bytes.chunks(3) {
             let word = chunk.iter().fold(0u32, |word, byte| (word << 8) | u32::from(*byte));
             let word = word << (8 * (3 - chunk.len()));
             for digit in 0..=chunk.len() {
-                text.push(char::from(self.0[(word >> (18 - 6 * digit)) as usize & 63]));
+                text.push(char::from(self.digits[(word >> (18 - 6 * digit)) as usize & 63]));
             }
         }
         text
@@ -27,18 +43,21 @@ impl Alphabet {
 
     /// The bytes of unpadded digits; `None` for anything else. Bits that no byte uses are not
     /// looked at: who wants one spelling compares with [`Alphabet::encode`].
-    pub fn decode(self, text: &str) -> Option<Vec<u8>> {
+    pub fn decode(&self, text: &str) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
         for group in text.as_bytes().chunks(4) {
             if group.len() == 1 {
                 return None;
             }
-            let word = group.iter().try_fold(0u32, |word, letter| {
-                let digit = self.0.iter().position(|digit| digit == letter)?;
-                Some((word << 6) | digit as u32)
-            })?;
-            let word = word << (6 * (4 - group.len()));
-            bytes.extend(word.to_be_bytes()[1..].iter().take(group.len() * 3 / 4));
+            let mut word = 0;
+            for byte in group {
+                match self.worth[usize::from(*byte)] {
+                    NONE => return None,
+                    digit => word = (word << 6) | u32::from(digit),
+                }
+            }
+            word <<= 6 * (4 - group.len());
+            bytes.extend_from_slice(&word.to_be_bytes()[1..=group.len() * 3 / 4]);
         }
         Some(bytes)
     }

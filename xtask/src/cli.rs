@@ -36,10 +36,26 @@ pub enum Command {
     Fetch,
     /// Build every op package with Bazel and compare with the committed ledger
     BuildOps(crate::build::run::Options),
+    /// Build TensorFlow itself from its pinned revision (lane `source`)
+    BuildTf(crate::source::build::Options),
+    /// Export or import what the build of TensorFlow asks a network for
+    #[command(subcommand)]
+    Vault(crate::source::vault::Command),
+    /// Say whether two TensorFlow wheels are equal, equal but for timestamps, or differ
+    CompareWheels(crate::source::compare::Options),
     /// Write the one image as OCI layout and Dockerfile, and compare with the committed ledger
     Image(crate::image::command::Options),
+    /// Write one archive for machines without containers: ops, hash-locked requirements, check
+    Bundle(crate::image::bundle::Options),
     /// Compare an image, an unpacked one, or an ops wheel with workspace.lock and the ledger
     Verify(crate::verify::command::Options),
+    /// Start the one image as every task: write files for schedulers, look at others' files
+    #[command(subcommand)]
+    Cluster(crate::cluster::command::Command),
+    /// Say what a log means: cause, layer, fix, and the command that proves it
+    Explain(crate::explain::Options),
+    /// Look at this machine: can it build, can it train?
+    Doctor(crate::doctor::Options),
     /// Take what the last build-ops or image proposed as the committed ledger
     Accept,
     /// Run op packages' own tests in the runtime root, against real TensorFlow
@@ -54,6 +70,8 @@ pub enum Command {
     /// Look after the store of downloads and trees
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Build from scratch under different conditions, compare, and explain what differs
+    Check(crate::check::Options),
     /// Measure our speed as ratios to what cannot be avoided
     Bench(crate::bench::Options),
     /// Run everything that CI runs: format, lints, the real build, all tests
@@ -79,20 +97,24 @@ pub enum StoreCommand {
         /// Keep what the lock of this workspace names, too
         #[arg(long, value_name = "DIR")]
         also: Vec<std::path::PathBuf>,
-        /// Remove all trees, too; they are made again when they are needed
+        /// Remove all trees, too, and Docker's images of roots: they are made again when needed
         #[arg(long)]
         trees: bool,
     },
 }
 
+/// The workspace that is named, or that holds the current directory.
+fn workspace(named: Option<std::path::PathBuf>) -> Result<Workspace> {
+    let here = || {
+        std::env::current_dir()
+            .map_err(|cause| crate::error::Error::io("find", std::path::Path::new("."), &cause))
+    };
+    Workspace::find(&named.map_or_else(here, Ok)?)
+}
+
 /// Runs the parsed command line.
 pub fn run(cli: Cli) -> Result<ExitCode> {
-    let start = match cli.workspace {
-        Some(folder) => folder,
-        None => std::env::current_dir()
-            .map_err(|cause| crate::error::Error::io("find", std::path::Path::new("."), &cause))?,
-    };
-    let workspace = Workspace::find(&start)?;
+    let workspace = workspace(cli.workspace)?;
     match cli.command {
         Command::Update(options) => {
             crate::update::run(&workspace, &store()?, cli.offline, &options)?
@@ -102,16 +124,31 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Image(options) => {
             crate::image::command::image(&workspace, &store()?, &options, cli.offline)?
         }
-        Command::Verify(options) => {
-            return crate::verify::command::verify(&workspace, &store()?, &options);
+        Command::Bundle(options) => {
+            crate::image::bundle::bundle(&workspace, &store()?, &options, cli.offline)?
         }
+        Command::Verify(options) => {
+            return crate::verify::command::verify(&workspace, &store()?, &options, cli.offline);
+        }
+        Command::Cluster(command) => return crate::cluster::command::run(&workspace, &command),
+        Command::Explain(options) => return crate::explain::run(&options),
+        Command::Doctor(options) => return crate::doctor::run(&workspace, &options, cli.offline),
         Command::Accept => {
             let proposals = Proposals::from_env(|name| std::env::var_os(name));
             print!("{}", accept(&workspace, proposals)?);
         }
         Command::BuildOps(options) => {
-            crate::build::run::run(&workspace, &store()?, &options, cli.offline)?
+            println!("{}", crate::build::run::run(&workspace, &store()?, &options, cli.offline)?);
         }
+        Command::BuildTf(options) => {
+            let lock = crate::build::material::checked(&workspace)?;
+            crate::source::build::run(&workspace, &store()?, &lock, &options, cli.offline)?
+        }
+        Command::Vault(command) => {
+            let lock = crate::build::material::checked(&workspace)?;
+            crate::source::vault::run(&lock, &store()?, &command)?
+        }
+        Command::CompareWheels(options) => return crate::source::compare::run(&options),
         Command::TestOps(options) => {
             crate::build::trial::run(&workspace, &store()?, &options, cli.offline)?
         }
@@ -119,24 +156,23 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             return crate::build::shell::run(&workspace, &store()?, &options, cli.offline);
         }
         Command::NewOp { name } => crate::build::new_op::run(&workspace, &name)?,
-        Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "cargo-xtask",
-                &mut std::io::stdout(),
-            );
-        }
+        Command::Completions { shell } => completions(shell),
         Command::Faults(options) => crate::faults::run(&workspace, &store()?, &options)?,
+        Command::Check(options) => crate::check::run(&workspace, &store()?, &options, cli.offline)?,
         Command::Bench(options) => crate::bench::run(&workspace, &store()?, &options, cli.offline)?,
         Command::Ci => crate::ci::run(&workspace, &store()?, cli.offline)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
+fn completions(shell: clap_complete::Shell) {
+    clap_complete::generate(shell, &mut Cli::command(), "cargo-xtask", &mut std::io::stdout());
+}
+
 fn fetch_all(workspace: &Workspace, options: &Options) -> Result<()> {
-    let (lock, store) = (crate::build::material::locked(workspace)?, store()?);
+    let (lock, store) = (crate::build::material::checked(workspace)?, store()?);
     fetch::ensure(&lock, &store, &Selection::all(), options)?;
+    lock.base.iter().try_for_each(|base| fetch::base::ensure(base, &store, options))?;
     let files = fetch::plan(&lock, &Selection::all())?;
     let size = files.iter().map(|file| file.size).sum();
     println!("all {} files of workspace.lock are in the store ({})", files.len(), bytes(size));
@@ -156,13 +192,29 @@ fn tend(workspace: &Workspace, command: &StoreCommand) -> Result<()> {
             let mut keep = std::collections::BTreeSet::new();
             for workspace in std::iter::once(workspace.clone()).chain(others) {
                 let lock = Lock::load(&workspace.lock())?;
+                let base = lock.base.iter().flat_map(|base| &base.layers);
+                keep.extend(base.map(|layer| layer.sha256));
                 keep.extend(fetch::plan(&lock, &Selection::all())?.iter().map(|file| file.sha256));
             }
             let freed = store.collect(&keep, *trees)?;
+            if *trees {
+                forget_images();
+            }
             println!("removed {} items, {}", freed.items, bytes(freed.bytes));
         }
     }
     Ok(())
+}
+
+/// Images of roots are trees, too, in an engine's own keeping; an engine that is not to be had
+/// keeps what it has.
+fn forget_images() {
+    use crate::engine::{self, Engine};
+    for engine in Engine::ALL.into_iter().filter(|engine| engine::available(*engine).is_ok()) {
+        if let Err(error) = engine::forget(engine) {
+            eprintln!("note: {}", error.message());
+        }
+    }
 }
 
 fn store() -> Result<crate::store::Store> {

@@ -11,6 +11,7 @@ use xshell::Cmd;
 pub use xshell::{Shell, cmd};
 
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 
 /// The host's variables that a step with a network may see: proxies and CA bundles.
 pub const NETWORK: &[&str] = &[
@@ -73,10 +74,36 @@ pub fn read(step: Cmd<'_>, env: &Env) -> Result<String> {
         .map_err(|_| Error::new(Kind::Tool, format!("`{program}` printed text that is not UTF-8")))
 }
 
+/// Runs a program that may ask its user something. What it prints goes to standard error: it
+/// is not our answer.
+pub fn attended(program: &str, arguments: &[String], env: &Env) -> Result<()> {
+    let _its_own = interrupt::leave_to_child();
+    let step = duct::cmd(program, arguments).full_env(env.pairs()).stdout_to_stderr();
+    let output = step.unchecked().run().map_err(|cause| match cause.kind() {
+        std::io::ErrorKind::NotFound => lacks(program),
+        _ => Error::new(Kind::Machine, format!("cannot start `{program}`: {cause}")),
+    })?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(failed(program, output.status, "")),
+    }
+}
+
+/// Whether this machine has `program`.
+pub fn has(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+}
+
+/// This machine has no such program.
+pub fn lacks(program: &str) -> Error {
+    Error::new(Kind::Machine, format!("this machine has no `{program}`"))
+}
+
 fn cannot_start(program: &str, cause: &xshell::Error) -> Error {
     let cause = cause.to_string();
     if cause.starts_with("command not found") {
-        return Error::new(Kind::Machine, format!("this machine has no `{program}`"));
+        return lacks(program);
     }
     Error::new(Kind::Machine, format!("cannot start `{program}`: {cause}"))
 }

@@ -11,6 +11,7 @@ use sha2::Digest as _;
 
 use crate::base64::URL_SAFE;
 use crate::error::{IoContext as _, Result};
+use crate::pieces;
 
 /// A SHA-256 digest (FIPS 180-4), shown as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,25 +27,29 @@ impl Sha256 {
     /// Digest and length of all that `reader` yields.
     pub fn of_reader(reader: &mut impl Read) -> io::Result<(Self, u64)> {
         let mut hasher = Hasher::default();
-        let mut buffer = vec![0; 256 << 10];
-        let mut length = 0;
-        loop {
-            match reader.read(&mut buffer) {
-                Ok(0) => return Ok((hasher.finish(), length)),
-                Ok(n) => {
-                    hasher.update(&buffer[..n]);
-                    length += n as u64;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
+        let hash = |piece: &[u8]| {
+            hasher.update(piece);
+            Ok(())
+        };
+        let length = pieces::read(reader, hash, |cause| cause)?;
+        Ok((hasher.finish(), length))
     }
 
     /// Digest of the file at `path`.
     pub fn of_file(path: &Path) -> Result<Self> {
         let mut file = File::open(path).at("open", path)?;
         Ok(Self::of_reader(&mut file).at("read", path)?.0)
+    }
+
+    /// The digest that OCI calls so (image specification v1.1, "Digests"): `sha256:` and its hex
+    /// digits.
+    pub fn from_name(name: &str) -> Option<Self> {
+        name.strip_prefix("sha256:")?.parse().ok()
+    }
+
+    /// The file that has these bytes in an OCI layout (image specification v1.1, "Blobs").
+    pub fn blob(&self) -> String {
+        format!("blobs/sha256/{self}")
     }
 
     /// The first 12 hex digits, for people; never for comparing.
@@ -76,7 +81,13 @@ impl Sha256 {
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = String::with_capacity(64);
+        for byte in self.0 {
+            hex.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            hex.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        f.write_str(&hex)
     }
 }
 

@@ -25,16 +25,18 @@ pub enum Kind {
     Lock,
     /// Bytes are not what the lock says: exit code 5.
     Digest,
-    /// A mirror or index did not serve what the lock names: exit code 6.
+    /// A mirror or index did not serve what the lock names, or a registry refused: exit code 6.
     Fetch,
     /// Bazel or another tool failed; its log is named: exit code 7.
     Tool,
-    /// A built file breaks a rule of the ABI gate: exit code 8.
+    /// A built file breaks a rule of the ABI gate, or a cluster file one of `lint`: exit code 8.
     Abi,
     /// What came out differs from the committed ledger: exit code 9.
     Ledger,
     /// An archive or another foreign file is hostile or damaged: exit code 10.
     Archive,
+    /// Two builds of one workspace differ from each other: exit code 11.
+    Unreproducible,
     /// SIGINT: exit code 130.
     Interrupted,
     /// SIGTERM: exit code 143.
@@ -55,9 +57,35 @@ impl Kind {
             Kind::Abi => 8,
             Kind::Ledger => 9,
             Kind::Archive => 10,
+            Kind::Unreproducible => 11,
             Kind::Interrupted => 130,
             Kind::Terminated => 143,
         }
+    }
+}
+
+impl Kind {
+    /// The kind that a process of ours means by its exit code; any other code is a bug of its.
+    pub fn of_exit_code(code: i32) -> Self {
+        use Kind::{
+            Abi, Archive, Digest, Fetch, Interrupted, Io, Ledger, Lock, Machine, Pins, Terminated,
+            Tool, Unreproducible,
+        };
+        let all = [
+            Pins,
+            Machine,
+            Lock,
+            Digest,
+            Fetch,
+            Tool,
+            Abi,
+            Ledger,
+            Archive,
+            Unreproducible,
+            Interrupted,
+            Terminated,
+        ];
+        all.into_iter().find(|kind| i32::from(kind.exit_code()) == code).unwrap_or(Io)
     }
 }
 
@@ -82,7 +110,11 @@ impl Error {
 
     /// An I/O error on `path`: `cannot {verb} {path}: {cause}`.
     pub fn io(verb: &str, path: &Path, cause: &std::io::Error) -> Self {
-        Error::new(Kind::Io, format!("cannot {verb} `{}`: {cause}", path.display()))
+        let error = Error::new(Kind::Io, format!("cannot {verb} `{}`: {cause}", path.display()));
+        match cause.raw_os_error() {
+            Some(libc::EMFILE) => error.hint("raise the limit of open files: `ulimit -n 1024`"),
+            _ => error,
+        }
     }
 
     /// Adds the next command, or another hint.

@@ -3,14 +3,14 @@
 //! Read the modules in the order of the pipeline; data flows one way:
 //!
 //! ```text
-//! pins ─▶ lock ─▶ fetch ─▶ store ─▶ root ─▶ engine ─▶ build ─▶ abi ─▶ ledger ─▶ image ─▶ verify
+//! pins ─▶ lock ─▶ fetch ─▶ store ─▶ root ─▶ engine ─▶ build ─▶ abi ─▶ ledger ─▶ image ─▶ verify ─▶ cluster
 //! ```
 //!
 //! A stage imports only stages before it and the shared ones
-//! ([`error`], [`digest`], [`atomic`], [`command`], [`interrupt`], [`progress`], [`workspace`]). The gate
-//! and the ledger judge files and do not care who made them; `build`, which asks them for their
-//! judgement, stands after them in this file. Last come the commands that go round the
-//! pipeline.
+//! ([`error`], [`digest`], [`atomic`], [`pieces`], [`temporary`], [`command`], [`interrupt`],
+//! [`progress`], [`workspace`], [`mod@reference`]). The gate and the ledger judge files and do not
+//! care who made them; `build`, which asks them for their judgement, stands after them in this
+//! file. Last come the commands that go round the pipeline.
 
 pub mod atomic;
 pub mod base64;
@@ -20,7 +20,10 @@ pub mod digest;
 pub mod error;
 pub mod interrupt;
 pub mod nearest;
+pub mod pieces;
 pub mod progress;
+pub mod reference;
+pub mod temporary;
 pub mod workspace;
 
 pub mod pins;
@@ -37,6 +40,10 @@ pub mod engine;
 
 pub mod abi;
 
+pub mod cause;
+
+pub mod source;
+
 pub mod ledger;
 
 pub mod build;
@@ -45,7 +52,15 @@ pub mod image;
 
 pub mod verify;
 
+pub mod cluster;
+
+pub mod explain;
+
+pub mod doctor;
+
 pub mod bench;
+
+pub mod check;
 
 pub mod update;
 

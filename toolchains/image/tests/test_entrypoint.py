@@ -49,10 +49,14 @@ class Root(tempfile.TemporaryDirectory):
     self.write(entrypoint.IDENTITY, "\n".join(rows).encode())
 
   def write(self, path, content):
-    place = os.path.join(self.name, path)
-    os.makedirs(os.path.dirname(place), exist_ok=True)
-    with open(place, "wb") as file:
-      file.write(content)
+    put(self.name, path, content)
+
+
+def put(root, path, content):
+  place = os.path.join(root, path)
+  os.makedirs(os.path.dirname(place), exist_ok=True)
+  with open(place, "wb") as file:
+    file.write(content)
 
 
 class FilesTest(unittest.TestCase):
@@ -86,6 +90,12 @@ class FilesTest(unittest.TestCase):
       said = self.findings(self.put(path, content), whole=True)
       self.assertTrue(any(line.startswith(f"/{path} is not") for line in said), path)
 
+  def test_a_library_that_was_cut_off_is_told_by_its_size(self):
+    with Root() as name:
+      self.put(f"{SITE}/tensorflow-plugins/libops.so", b"op")(name)
+      _, _, (finding,) = entrypoint.inspect(name, entrypoint.load(name), {}, False)
+      self.assertTrue(finding.what.endswith("expected 3 bytes, found 2"), finding.what)
+
   def test_a_file_that_is_gone_or_a_link_elsewhere_is_seen(self):
     def gone(root):
       os.remove(os.path.join(root, SITE, "tensorflow/big.so"))
@@ -102,6 +112,46 @@ class FilesTest(unittest.TestCase):
     self.assertEqual(said, [f"/{SITE}/tensorflow-plugins/copy.so is not in the image's manifests"])
     said = self.findings(self.put(f"{SITE}/evil.pth", b""), whole=True)
     self.assertEqual(said, [f"/{SITE}/evil.pth is not in the image's manifests"])
+
+
+class ScriptsTest(unittest.TestCase):
+
+  def findings(self, damage=None):
+    with Root() as name:
+      text = hashlib.sha256(b"pass").hexdigest() + "  train.py\n"
+      for path, content in [("train.py", b"pass"), ("SHA256SUMS", text.encode()),
+                            ("..data/train.py", b"pass")]:
+        put(name, f"work/{path}", content)
+      if damage:
+        damage(os.path.join(name, "work"))
+      environ = {"LOCKSTEP_SCRIPTS": hashlib.sha256(text.encode()).hexdigest()}
+      findings = entrypoint.check_scripts(name, environ)
+      self.assertEqual(entrypoint.check_scripts(name, {}), [])
+      return [finding.what.split(" is not")[0] for finding in findings]
+
+  def write(self, name, content):
+    def damage(folder):
+      with open(os.path.join(folder, name), "wb") as file:
+        file.write(content)
+    return damage
+
+  def test_scripts_that_are_the_cluster_s_start(self):
+    self.assertEqual(self.findings(), [])
+
+  def test_a_script_that_differs_is_named(self):
+    self.assertEqual(self.findings(self.write("train.py", b"pazz")), ["/work/train.py"])
+    self.assertEqual(
+        self.findings(lambda folder: os.remove(os.path.join(folder, "train.py"))),
+        ["/work/train.py"])
+
+  def test_a_module_that_nobody_rendered_is_named(self):
+    self.assertEqual(self.findings(self.write("numpy.py", b"")), ["/work/numpy.py"])
+
+  def test_another_listing_or_none_is_refused(self):
+    self.assertEqual(self.findings(self.write("SHA256SUMS", b"")), ["/work/SHA256SUMS"])
+    self.assertEqual(
+        self.findings(lambda folder: os.remove(os.path.join(folder, "SHA256SUMS"))),
+        ["/work/SHA256SUMS"])
 
 
 class StartTest(unittest.TestCase):
@@ -126,7 +176,29 @@ class StartTest(unittest.TestCase):
     environ = {"LOCKSTEP_WORKSPACE_ID": "w", "PYTHONPATH": f"/{SITE}", "PATH": "/usr/bin"}
     code, said, _ = self.main(["lockstep-entrypoint", "/no/such"], environ)
     self.assertEqual(code, 127)
-    self.assertTrue(said.startswith("lockstep: workspace w, tensorflow 1 (r), role none\n"))
+    line, _, said = said.partition("\n")
+    self.assertEqual(line, "lockstep: workspace w, tensorflow 1 (r), role none, host "
+                     + os.uname().nodename)
+    self.assertEqual((environ["LOCKSTEP_IDENTITY"], said[:6]), (line, "error:"))
+
+  def test_a_refusal_is_short_and_left_for_kubernetes(self):
+    with Root() as name, contextlib.redirect_stderr(io.StringIO()) as said:
+      for place in map(f"{name}/{SITE}/tensorflow-plugins/{{}}.so".format, range(30)):
+        with open(place, "wb"):
+          pass
+      for listens in (False, True):
+        if listens:
+          os.mkdir(os.path.join(name, "dev"))
+          with open(os.path.join(name, entrypoint.LAST_WORDS), "wb"):
+            pass
+        code = entrypoint.main(["lockstep-entrypoint", "true"], {}, name)
+        self.assertEqual(code, entrypoint.REFUSED)
+      with open(os.path.join(name, entrypoint.LAST_WORDS), encoding="utf-8") as file:
+        left = file.read()
+    self.assertEqual(said.getvalue(), left * 2)
+    self.assertIn("0.so is not in the image's manifests\nhint: ", left)
+    self.assertEqual((left.count("\nerror: "), left.count("\nhint: ")), (21, 20))
+    self.assertTrue(left.endswith("\nerror: and 10 more: lockstep-check tells all\n"))
 
   def test_the_report_is_text_or_json(self):
     for arguments in (["lockstep-check"], ["lockstep-entrypoint", "lockstep-check"]):

@@ -16,7 +16,7 @@ mod policy;
 mod provider;
 mod rules;
 mod surface;
-mod symbol;
+pub mod symbol;
 pub mod x86;
 
 pub use facts::Facts;

@@ -15,8 +15,17 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        // Where Bazel runs in the builder root, its sandbox, and people's own folders.
-        let host_paths = ["/work/", "/out/", "/tmp/", "/home/", "/root/", "/build/", "/Users/"];
+        // Where Bazel runs in the builder root, its sandboxes, and people's own folders.
+        let host_paths = [
+            "/work/",
+            "/out/",
+            "/dev/shm/bazel-sandbox",
+            "/tmp/",
+            "/home/",
+            "/root/",
+            "/build/",
+            "/Users/",
+        ];
         Policy {
             runpath: "$ORIGIN/../tensorflow".to_owned(),
             level: Level::V1,

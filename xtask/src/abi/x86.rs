@@ -1,6 +1,6 @@
-//! x86-64 instructions: how long each is, and which processors have it.
+//! x86-64 instructions: how long each is, its constant, and which processors have it.
 //!
-//! Only that: no operands, no names. Format: Intel SDM volume 2, chapter 2 "Instruction
+//! Only that: no other operands, no names. Format: Intel SDM volume 2, chapter 2 "Instruction
 //! Format" and appendix A "Opcode Map", in 64-bit mode.
 
 use super::isa::{Feature, Level};
@@ -10,6 +10,8 @@ use super::isa::{Feature, Level};
 pub struct Instruction {
     /// Bytes, 1 to 15.
     pub length: usize,
+    /// Bytes of its constant, the last of the instruction; 0 to 8.
+    pub immediate: usize,
     /// What it needs beyond the baseline.
     pub feature: Option<Feature>,
 }
@@ -180,7 +182,7 @@ fn legacy(code: &[u8], at: usize, map: u8, prefixes: &Prefixes) -> Option<Instru
         2 => of_0f38(opcode, selects),
         _ => of_0f3a(opcode),
     };
-    whole(code, at + 1 + operand + immediate, feature)
+    whole(code, at + 1 + operand, immediate, feature)
 }
 
 /// What the encodings with a prefix of several bytes differ in.
@@ -216,11 +218,17 @@ fn extended(code: &[u8], at: usize, map: u8, _: u8, kind: &Extended) -> Option<I
     let immediate = (kind.immediate)(map, opcode)?;
     // VZEROUPPER and VZEROALL alone have no operand.
     let operand = if (map, opcode) == (1, 0x77) { 0 } else { memory(code.get(at + 1..)?)? };
-    whole(code, at + 1 + operand + immediate, Some((kind.feature)(map, opcode)))
+    whole(code, at + 1 + operand, immediate, Some((kind.feature)(map, opcode)))
 }
 
-fn whole(code: &[u8], length: usize, feature: Option<Feature>) -> Option<Instruction> {
-    (length <= code.len()).then_some(Instruction { length, feature })
+fn whole(
+    code: &[u8],
+    before: usize,
+    immediate: usize,
+    feature: Option<Feature>,
+) -> Option<Instruction> {
+    let length = before + immediate;
+    (length <= code.len()).then_some(Instruction { length, immediate, feature })
 }
 
 /// Length of ModRM, SIB and displacement (SDM volume 2, tables 2-2 and 2-3).

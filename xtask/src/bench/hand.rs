@@ -137,6 +137,7 @@ impl<'a> Hand<'a> {
             toolchains: &toolchains,
             tensorflow: &self.trees.tensorflow,
             out: &self.out,
+            etc: None,
         };
         let run = Run { cwd: cwd.to_owned(), ..bazel::in_builder(self.lock, &folders, argv) };
         succeed(&run, &self.workspace.scratch().join("log/by-hand.log"))

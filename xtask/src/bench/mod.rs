@@ -4,17 +4,27 @@
 //! what the pairs say; its bound stands beside it. A figure is read by people and never
 //! asserted by a test.
 
+mod bazel;
+mod builders;
 mod builds;
+mod cluster;
+mod debootstrap;
 mod hand;
+mod image;
 mod many;
+mod memory;
 mod pair;
-mod place;
+pub(crate) mod place;
+mod resume;
 mod roots;
 mod row;
 mod setting;
+mod texts;
+mod verify;
 
 use crate::build::material;
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 use crate::nearest::nearest;
 use crate::progress;
 use crate::store::Store;
@@ -26,7 +36,7 @@ use setting::Setting;
 /// What a person may choose.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Measurements (default: all): many, noop, engine, roots, site, edit
+    /// Measurements (default: all): many, noop, engine, roots, debootstrap, site, image, verify, edit, twenty, cold, check, bazel, resume, cluster, lint, explain, xtask
     pub names: Vec<String>,
     /// Print JSON
     #[arg(long)]
@@ -39,24 +49,40 @@ pub struct Options {
 type Measurement = fn(&Setting<'_>) -> Result<Vec<Row>>;
 
 /// All measurements in their order: memory first, and nothing edited before it must be.
-const ALL: [(&str, Measurement); 6] = [
+const ALL: &[(&str, Measurement)] = &[
     ("many", many::many),
     ("noop", builds::noop),
     ("engine", roots::engine),
     ("roots", roots::roots),
+    ("debootstrap", debootstrap::debootstrap),
     ("site", roots::site),
+    ("image", image::image),
+    ("verify", verify::verify),
     ("edit", builds::edit),
+    ("twenty", builds::twenty),
+    ("cold", builds::cold),
+    ("check", builds::check),
+    ("bazel", bazel::bazel),
+    ("resume", resume::resume),
+    ("cluster", cluster::cluster),
+    ("lint", texts::lint),
+    ("explain", texts::explain),
+    ("xtask", builds::xtask),
 ];
 
-/// Measures and prints.
+/// Measures and prints. One that fails costs the table no other.
 pub fn run(workspace: &Workspace, store: &Store, options: &Options, offline: bool) -> Result<()> {
     let chosen = choose(&options.names)?;
     let lock = material::locked(workspace)?;
     let setting = Setting::new(workspace, store, lock, options.runs.max(1), offline)?;
-    let mut rows = Vec::new();
+    let (mut rows, mut failed) = (Vec::new(), None);
     for (name, measure) in chosen {
+        interrupt::check()?;
         progress::say(&format!("bench: {name}"));
-        rows.extend(measure(&setting).map_err(|error| error.context(name))?);
+        match measure(&setting) {
+            Ok(found) => rows.extend(found),
+            Err(error) => failed = failed.or(Some(error.context(name))),
+        }
     }
     if options.json {
         let text = serde_json::to_string_pretty(&rows);
@@ -64,7 +90,7 @@ pub fn run(workspace: &Workspace, store: &Store, options: &Options, offline: boo
     } else {
         print!("{}", row::table(&rows));
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 fn choose(names: &[String]) -> Result<Vec<(&'static str, Measurement)>> {
@@ -78,7 +104,7 @@ fn choose(names: &[String]) -> Result<Vec<(&'static str, Measurement)>> {
             }
         });
     }
-    let all = ALL.into_iter();
+    let all = ALL.iter().copied();
     Ok(all.filter(|(name, _)| names.is_empty() || names.iter().any(|n| n == name)).collect())
 }
 

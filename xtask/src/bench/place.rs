@@ -1,6 +1,7 @@
 //! Where benchmarks work: a folder of their own, with copies of the checkout and stores that
 //! share the downloads. Nothing of the user's is written.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,8 @@ use crate::workspace::Workspace;
 /// `target/lockstep/bench/`: emptied at first, since a killed run leaves it, and in the end.
 pub struct Place {
     folder: PathBuf,
+    /// How many folders were made anew.
+    old: Cell<u32>,
     _alone: Hold,
 }
 
@@ -29,13 +32,18 @@ impl Place {
         let folder = scratch.join("bench");
         store::remove(&folder)?;
         fs::create_dir(&folder).at("create", &folder)?;
-        Ok(Place { folder, _alone: alone })
+        Ok(Place { folder, old: Cell::new(0), _alone: alone })
     }
 
-    /// The new, empty folder `name`, in place of an earlier one.
+    /// The new, empty folder `name`. An earlier one goes with the place: whoever makes files just
+    /// after many were removed waits for ext4, which gives out no number of a file that was
+    /// removed within the last minute, and looks at each.
     pub fn fresh(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);
-        store::remove(&folder)?;
+        if folder.exists() {
+            let old = self.folder.join(format!(".old-{}", self.old.replace(self.old.get() + 1)));
+            fs::rename(&folder, &old).at("rename the folder to", &old)?;
+        }
         fs::create_dir(&folder).at("create", &folder)?;
         Ok(folder)
     }

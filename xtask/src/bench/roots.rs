@@ -1,13 +1,13 @@
 //! Trees, and what runs in them.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use xshell::cmd;
 
 use crate::build::bazel::{self, Folders};
-use crate::engine::{Engine, Log, Output, Run};
+use crate::engine::{self, Engine, Log, Output, Run};
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::fetch;
 use crate::lock::RootKind;
@@ -22,13 +22,13 @@ use super::setting::Setting;
 
 /// The `data.tar.xz` of all packages of both roots, each once for each root that has it,
 /// the largest first: what `xz -dc` is given.
-struct Packed {
+pub struct Packed {
     list: PathBuf,
 }
 
 impl Packed {
     /// Taken out of the packages, beforehand.
-    fn of(setting: &Setting<'_>) -> Result<Self> {
+    pub fn of(setting: &Setting<'_>) -> Result<Self> {
         let folder = setting.place.fresh("packed")?;
         let mut list = String::new();
         for kind in [RootKind::Builder, RootKind::Runtime] {
@@ -49,7 +49,7 @@ impl Packed {
     }
 
     /// How long `xz` takes to unpack them all to nowhere.
-    fn time(&self, setting: &Setting<'_>) -> Result<Duration> {
+    pub fn time(&self, setting: &Setting<'_>) -> Result<Duration> {
         let (list, jobs, sh) = (&self.list, setting.cores.to_string(), &setting.sh);
         let words = "xargs -0 -a \"$1\" -n 1 -P \"$2\" xz -dc >/dev/null";
         timed(|| setting.read(cmd!(sh, "sh -c {words} sh {list} {jobs}")).map(drop))
@@ -88,11 +88,14 @@ pub fn engine(setting: &Setting<'_>) -> Result<Vec<Row>> {
             .args(["--unshare-all", "--hostname", "lockstep", "--uid", "1000", "--gid", "1000"])
             .args(["--die-with-parent", "--new-session", "--clearenv", "/usr/bin/true"])
     };
-    if let Some(why) = setting.lacks(peer()) {
-        return Ok(vec![Row::skipped("engine", WHAT, &why, Unit::Times, 1.0)]);
-    }
-    let folders =
-        Folders { root: &root, ops: &root, toolchains: &root, tensorflow: &root, out: &root };
+    let folders = Folders {
+        root: &root,
+        ops: &root,
+        toolchains: &root,
+        tensorflow: &root,
+        out: &root,
+        etc: None,
+    };
     let run = bazel::in_builder(&setting.lock, &folders, &["/usr/bin/true"]);
     let run = Run { mounts: Vec::new(), cwd: "/".to_owned(), ..run };
     let log = setting.place.fresh("engine")?.join("log");
@@ -100,12 +103,42 @@ pub fn engine(setting: &Setting<'_>) -> Result<Vec<Row>> {
         true => Ok(()),
         false => Err(Error::new(Kind::Tool, "`true` fails in the builder root")),
     };
-    let pairs = pairs(
-        setting.runs.max(5),
-        |_| timed(|| (0..BATCH).try_for_each(|_| ours())),
-        |_| timed(|| (0..BATCH).try_for_each(|_| setting.read(peer()).map(drop))),
-    )?;
-    Ok(vec![Row::of_pairs("engine", WHAT, &pairs, Unit::Times, 1.0)])
+    let native = match setting.lacks(peer()) {
+        Some(why) => Row::skipped("engine", WHAT, &why, Unit::Times, 1.0),
+        None => {
+            let pairs = pairs(
+                setting.runs.max(5),
+                |_| timed(|| (0..BATCH).try_for_each(|_| ours())),
+                |_| timed(|| (0..BATCH).try_for_each(|_| setting.read(peer()).map(drop))),
+            )?;
+            Row::of_pairs("engine", WHAT, &pairs, Unit::Times, 1.0)
+        }
+    };
+    let mut rows = vec![native];
+    for (engine, name) in [(Engine::Docker, "engine-docker"), (Engine::Podman, "engine-podman")] {
+        rows.push(container(setting, engine, name, &run, &log)?);
+    }
+    Ok(rows)
+}
+
+/// The start and end of a container in which nothing is done.
+fn container(
+    setting: &Setting<'_>,
+    engine: Engine,
+    name: &'static str,
+    run: &Run,
+    log: &Path,
+) -> Result<Row> {
+    const MOST: f64 = 2.0;
+    let what = format!("`true` in the builder root, engine {engine}");
+    if let Err(why) = engine::available(engine) {
+        return Ok(Row::skipped(name, &what, why.message(), Unit::Seconds, MOST));
+    }
+    let once = || timed(|| engine.run(run, Output::Log(Log::at(log))).map(drop));
+    once()?; // the image is made
+    let times = (0..setting.runs.max(5)).map(|_| once()).collect::<Result<Vec<_>>>()?;
+    let figure = median(&times, Duration::as_secs_f64);
+    Ok(Row::alone(name, &what, figure, Unit::Seconds, MOST))
 }
 
 /// All wheels in one tree, made and already there.

@@ -21,6 +21,9 @@ pub enum Unit {
     /// Milliseconds for each op package.
     #[serde(rename = "ms an op")]
     EachOp,
+    /// Hundredths.
+    #[serde(rename = "percent")]
+    Percent,
     /// 2^20 bytes.
     #[serde(rename = "MiB")]
     Memory,
@@ -110,6 +113,7 @@ fn shown(figure: f64, unit: Unit) -> String {
         Unit::Over => format!("{figure:+.1} s"),
         Unit::Seconds => seconds(figure),
         Unit::EachOp => format!("{figure:.2} ms an op"),
+        Unit::Percent => format!("{figure:.2} %"),
         Unit::Memory => format!("{figure:.0} MiB"),
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::command::{self, Env};
+use crate::engine::{Output, Run};
 use crate::error::{Error, Kind, Result};
+use crate::image::tools::Tools;
 use crate::lock::Lock;
 use crate::store::Store;
 use crate::workspace::Workspace;
@@ -63,6 +65,12 @@ impl<'a> Setting<'a> {
         })
     }
 
+    /// The image's tools over another store. An ordinary image is written without any engine.
+    pub fn tools<'t>(&'t self, store: &'t Store) -> Tools<'t> {
+        let engine = &|_: &Run, _: Output<'_>| Err(Error::new(Kind::Machine, "no engine"));
+        Tools { lock: &self.lock, store, engine, logs: PathBuf::new() }
+    }
+
     /// A copy of the checkout in which `build-ops` ran once.
     pub fn built(&self) -> Result<&Workspace> {
         if self.built.get().is_none() {
@@ -76,12 +84,22 @@ impl<'a> Setting<'a> {
     /// How long the process `xtask build-ops` takes. A difference to the committed ledger
     /// is what an edit is for; any other failure is one.
     pub fn build(&self, checkout: &Workspace, store: &Store) -> Result<Duration> {
+        self.command(checkout, store, "build-ops")
+    }
+
+    /// The same of another command.
+    pub fn command(&self, checkout: &Workspace, store: &Store, name: &str) -> Result<Duration> {
         let program = program()?;
         let root = checkout.root();
         let words = "\"$@\" || test $? -eq 9";
-        let step =
-            cmd!(self.sh, "sh -c {words} sh {program} --workspace {root} --offline build-ops");
+        let step = cmd!(self.sh, "sh -c {words} sh {program} --workspace {root} --offline {name}");
         timed(|| command::read(step, &environment(store)).map(drop))
+    }
+
+    /// What `xtask`, which may use the network, prints of `checkout`.
+    pub fn xtask(&self, checkout: &Workspace, words: &[&str]) -> Result<String> {
+        let (program, root) = (program()?, checkout.root());
+        self.read(cmd!(self.sh, "{program} --workspace {root} {words...}"))
     }
 
     /// What a host command prints.
@@ -103,6 +121,6 @@ fn program() -> Result<PathBuf> {
 
 /// As a person's shell has it, as far as cargo and Lockstep look at it.
 fn environment(store: &Store) -> Env {
-    Env::host(&["CARGO_HOME", "CARGO_TARGET_DIR", "RUSTUP_HOME"])
-        .with("LOCKSTEP_STORE", store.root())
+    let cargo = ["CARGO_HOME", "CARGO_TARGET_DIR", "RUSTUP_HOME"];
+    Env::host(&[&cargo, command::NETWORK].concat()).with("LOCKSTEP_STORE", store.root())
 }

@@ -26,6 +26,8 @@ pub struct Folders<'a> {
     pub tensorflow: &'a Path,
     /// Bazel's output, kept.
     pub out: &'a Path,
+    /// Laid over the root's `/etc`: what `check` makes a build see. None for what is shipped.
+    pub etc: Option<&'a Path>,
 }
 
 /// The environment of everything that runs in the builder root: a list that we write.
@@ -50,14 +52,20 @@ pub fn in_builder(lock: &Lock, folders: &Folders<'_>, argv: &[&str]) -> Run {
         source: source.to_owned(),
         target: target.to_owned(),
     };
+    let etc = folders.etc.map(|etc| Mount::Overlay {
+        sources: vec![etc.to_owned(), folders.root.join("etc")],
+        target: "/etc".to_owned(),
+    });
+    let mut mounts = vec![
+        read_only(folders.ops, "/work/ops"),
+        read_only(folders.toolchains, "/work/toolchains"),
+        read_only(folders.tensorflow, "/opt/tf"),
+        Mount::ReadWrite { source: folders.out.to_owned(), target: OUT.to_owned() },
+    ];
+    mounts.extend(etc);
     Run {
         root: folders.root.to_owned(),
-        mounts: vec![
-            read_only(folders.ops, "/work/ops"),
-            read_only(folders.toolchains, "/work/toolchains"),
-            read_only(folders.tensorflow, "/opt/tf"),
-            Mount::ReadWrite { source: folders.out.to_owned(), target: OUT.to_owned() },
-        ],
+        mounts,
         argv: argv.iter().map(|&word| word.to_owned()).collect(),
         env: environment(lock),
         cwd: "/work/ops".to_owned(),
@@ -71,20 +79,25 @@ pub fn version(lock: &Lock, folders: &Folders<'_>) -> Run {
 
 /// The run that builds every op package and the probe.
 pub fn build(lock: &Lock, folders: &Folders<'_>) -> Run {
-    let events = format!("--build_event_json_file={OUT}/{EVENTS}");
+    let rc = |name: &str| format!("--bazelrc=/work/toolchains/{name}");
+    let mut argv = vec!["/usr/bin/bazel".to_owned(), "--nohome_rc".to_owned()];
     // The system rc is the locked package's own: it says where Debian's Bazel is unpacked.
-    let rc = if lock.bazel.binary.is_some() { "bazelrc" } else { "bazelrc.debian" };
-    let rc = format!("--bazelrc=/work/toolchains/{rc}");
-    let argv = [
-        "/usr/bin/bazel",
-        "--nohome_rc",
-        &rc,
-        "--output_user_root=/out/bazel",
-        "build",
-        &events,
-        "--",
-        "//...",
-        PROBE,
-    ];
+    argv.push(rc(if lock.bazel.binary.is_some() { "bazelrc" } else { "bazelrc.debian" }));
+    if lock.bazel.modules {
+        argv.push(rc("bazelrc.modules"));
+    }
+    argv.extend(["--output_user_root=/out/bazel".to_owned(), "build".to_owned()]);
+    argv.push(format!("--build_event_json_file={OUT}/{EVENTS}"));
+    // Since its release 7 Bazel looks for modules, and for their registry, unless told not to.
+    if !lock.bazel.modules && major(lock) >= 7 {
+        argv.push("--noenable_bzlmod".to_owned());
+    }
+    argv.extend(["--", "//...", PROBE].map(str::to_owned));
+    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
     in_builder(lock, folders, &argv)
+}
+
+/// The first number of the pinned version.
+fn major(lock: &Lock) -> u64 {
+    lock.bazel.version.split('.').next().and_then(|number| number.parse().ok()).unwrap_or_default()
 }

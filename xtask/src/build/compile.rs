@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::abi::OpLibrary;
+use crate::atomic;
 use crate::build::bazel::{self, Folders};
 use crate::build::event::Events;
 use crate::build::failure;
@@ -12,8 +13,12 @@ use crate::build::op::OpPackage;
 use crate::engine::{Engine, Log, Output};
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::lock::Lock;
-use crate::progress::{Progress, Unit};
+use crate::progress::{self, Progress, Unit};
+use crate::store;
 use crate::workspace::Workspace;
+
+/// In Bazel's output folder: what its Bazel answered.
+const ANSWER: &str = "bazel-version";
 
 /// What Bazel made, on the host.
 pub struct Built {
@@ -23,19 +28,24 @@ pub struct Built {
     pub probe: PathBuf,
 }
 
-/// A Bazel whose own answer differs from its pin is an error.
+/// A Bazel whose own answer differs from its pin is an error. It is asked once for each output
+/// folder, which belongs to one builder root and so to one Bazel.
 pub fn check_version(
-    engine: &Engine,
+    engine: Engine,
     workspace: &Workspace,
     lock: &Lock,
     folders: &Folders<'_>,
 ) -> Result<()> {
+    let answered = folders.out.join(ANSWER);
+    if fs::read_to_string(&answered).is_ok_and(|answer| answer == lock.bazel.answer) {
+        return Ok(());
+    }
     let log = workspace.scratch().join("log/bazel-version.log");
     let outcome = engine.run(&bazel::version(lock, folders), Output::Log(Log::at(&log)))?;
     let output = fs::read_to_string(&log).at("read", &log)?;
-    let answer = output.lines().last().unwrap_or_default().trim();
+    let answer = output.trim_end().lines().last().unwrap_or_default().trim();
     if outcome.success() && answer == lock.bazel.answer {
-        return Ok(());
+        return atomic::write(&answered, answer.as_bytes());
     }
     Err(Error::new(
         Kind::Tool,
@@ -50,12 +60,13 @@ pub fn check_version(
 
 /// Runs Bazel and reads its events.
 pub fn build(
-    engine: &Engine,
+    engine: Engine,
     workspace: &Workspace,
     lock: &Lock,
     packages: &[OpPackage],
     folders: &Folders<'_>,
 ) -> Result<Built> {
+    forget_servers(folders.out)?;
     let log = workspace.scratch().join("log/bazel.log");
     let events = folders.out.join(bazel::EVENTS);
     if events.exists() {
@@ -78,7 +89,33 @@ pub fn build(
         let read = |path: &str| fs::read_to_string(on_host(folders.out, path)?).ok();
         return Err(failure::explain(&events, &output, i32::from(outcome.end.code()), &log, read));
     }
+    if let (true, Some(ran)) = (engine != Engine::Native, ran(&output)) {
+        progress::say(&format!("engine {engine}: Bazel's actions ran as: {ran}"));
+    }
     built(&events, packages, folders.out)
+}
+
+/// Removes what earlier servers left in each output base: they died with their engine. Their
+/// process ids mean nothing in this one, and a log of each would stay for ever.
+fn forget_servers(out: &Path) -> Result<()> {
+    let bases = out.join("bazel");
+    let Ok(bases) = fs::read_dir(&bases) else { return Ok(()) };
+    for base in bases.flatten().map(|entry| entry.path()) {
+        store::remove(&base.join("server"))?;
+        for item in fs::read_dir(&base).into_iter().flatten().flatten() {
+            if item.file_name().as_encoded_bytes().starts_with(b"java.log") {
+                store::remove(&item.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How its actions ran, of Bazel's `INFO: 25 processes: 6 internal, 19 linux-sandbox.`
+fn ran(output: &str) -> Option<&str> {
+    let line = output.lines().rfind(|line| line.contains(" process"))?;
+    let (_, ran) = line.strip_prefix("INFO: ")?.split_once(": ")?;
+    Some(ran.trim_end_matches('.'))
 }
 
 /// Actions done, of Bazel's `[3 / 17] …`.
@@ -115,4 +152,18 @@ fn built(events: &Events, packages: &[OpPackage], out: &Path) -> Result<Built> {
     let probe = events.probe.as_deref().and_then(|file| on_host(out, file));
     let probe = probe.ok_or_else(|| missing(format!("Bazel built no probe `{}`", bazel::PROBE)))?;
     Ok(Built { libraries, probe })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn how_actions_ran_is_read() {
+        let ran = super::ran;
+        assert_eq!(
+            ran("INFO: x\nINFO: 25 processes: 6 internal, 19 linux-sandbox.\n[done]"),
+            Some("6 internal, 19 linux-sandbox")
+        );
+        assert_eq!(ran("INFO: 1 process: 1 internal."), Some("1 internal"));
+        assert_eq!(ran("nothing"), None);
+    }
 }

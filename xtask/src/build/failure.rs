@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::build::event::{Events, FailedAction};
 use crate::error::{Error, Kind};
+use crate::source::bazel::FULL;
 
 /// Lines of a compiler's output that are worth showing: its first error and what belongs to it.
 const SHOWN: usize = 30;
@@ -36,9 +37,13 @@ pub fn explain(
         };
         return error.hint(where_to_look);
     }
-    let message = match output.lines().find_map(|line| line.strip_prefix("ERROR: ")) {
-        Some(line) => format!("Bazel refuses the ops workspace: {}", in_host_words(line)),
-        None => format!("Bazel failed with exit code {code}: {}", meaning(code)),
+    let begins = |start: &str| output.lines().find_map(|line| line.strip_prefix(start));
+    let full = output.lines().find(|line| line.contains(FULL));
+    let message = match (full, begins("ERROR: "), begins("FATAL: ")) {
+        (Some(line), ..) => format!("Bazel had no room: {}", in_host_words(line.trim())),
+        (_, Some(line), _) => format!("Bazel refuses the ops workspace: {}", in_host_words(line)),
+        (_, _, Some(line)) => format!("Bazel cannot go on: {}", in_host_words(line)),
+        _ => format!("Bazel failed with exit code {code}: {}", meaning(code)),
     };
     Error::new(Kind::Tool, message).hint(where_to_look)
 }
@@ -159,5 +164,19 @@ mod tests {
         error: Bazel refuses the ops workspace: ops/bad/BUILD:2:21: no such target '//image_ops:nope': target 'nope' not declared
         hint: the whole log is `LOG`
         ");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_wherever_bazel_says_it() {
+        let full = "FATAL: Cannot write start time in server dir /out/x: (error: 28): No space left on device\n";
+        insta::assert_snapshot!(explained(&Events::default(), full, ""), @r"
+        error: Bazel had no room: FATAL: Cannot write start time in server dir /out/x: (error: 28): No space left on device
+        hint: the whole log is `LOG`
+        ");
+        let crashed = "FATAL: bazel crashed due to an internal error.\njava.io.IOException: No space left on device\n";
+        let said = explained(&Events::default(), crashed, "");
+        assert!(said.starts_with("error: Bazel had no room: java.io.IOException"), "{said}");
+        let fatal = explained(&Events::default(), "FATAL: no JVM\n", "");
+        assert!(fatal.starts_with("error: Bazel cannot go on: no JVM"), "{fatal}");
     }
 }

@@ -43,10 +43,20 @@ impl Trees {
 }
 
 /// The lock, checked against its pins: no command works from a stale one.
-pub fn locked(workspace: &Workspace) -> Result<Lock> {
+pub fn checked(workspace: &Workspace) -> Result<Lock> {
     let lock = Lock::load(&workspace.lock())?;
     lock.check_pins(&pins::load(&workspace.pins())?)?;
     Ok(lock)
+}
+
+/// [`checked`], with the wheel of the lane `source`, which is in the user's store, among its
+/// wheels.
+pub fn locked(workspace: &Workspace) -> Result<Lock> {
+    let lock = checked(workspace)?;
+    match &lock.source {
+        None => Ok(lock),
+        Some(_) => crate::source::complete(lock, &Store::from_env(|name| std::env::var_os(name))?),
+    }
 }
 
 /// Parses and checks everything that needs neither store nor network.
@@ -58,23 +68,29 @@ pub fn prepare(workspace: &Workspace) -> Result<Prepared> {
     Ok(Prepared { lock, sources, packages })
 }
 
-/// Fetches what is missing and assembles the roots and the TensorFlow repository.
+/// Fetches what is missing and assembles the roots and the TensorFlow repository, whose headers
+/// are all that an op may include.
 pub fn trees(
     workspace: &Workspace,
     store: &Store,
     prepared: &Prepared,
     offline: bool,
 ) -> Result<Trees> {
-    let lock = &prepared.lock;
-    let selection = fetch::Selection::build();
-    fetch::ensure(lock, store, &selection, &fetch::Options::from_env(offline))?;
-    let toolchains = workspace.toolchains();
-    let tensorflow = root::tensorflow::ensure(lock, store, &toolchains)?;
-    root::tensorflow::check_includes(&tensorflow, &cpp(workspace, &prepared.sources)?)?;
-    Ok(Trees {
-        builder: root::builder::ensure(lock, store)?,
-        runtime: root::runtime::ensure(lock, store)?,
-        tensorflow,
+    let trees = assemble(workspace, store, &prepared.lock, offline)?;
+    let sources = cpp(workspace, &prepared.sources)?;
+    root::tensorflow::check_includes(&trees.tensorflow, &sources)?;
+    Ok(trees)
+}
+
+/// The trees of `lock`, whatever is in the sources.
+pub fn assemble(workspace: &Workspace, store: &Store, lock: &Lock, offline: bool) -> Result<Trees> {
+    let (selection, options) = (fetch::Selection::build(), fetch::Options::from_env(offline));
+    fetch::with(lock, store, &selection, &options, || {
+        Ok(Trees {
+            tensorflow: root::tensorflow::ensure(lock, store, &workspace.toolchains())?,
+            builder: root::builder::ensure(lock, store)?,
+            runtime: root::runtime::ensure(lock, store)?,
+        })
     })
 }
 

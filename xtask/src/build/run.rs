@@ -9,7 +9,7 @@ use crate::build::compile::{self, Built};
 use crate::build::material::{self, Prepared, Trees};
 use crate::build::{finished, output, source, wheel};
 use crate::digest::Sha256;
-use crate::engine::{Engine, Log, Output};
+use crate::engine::{self, Engine, Log, Output};
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::ledger::{Ledger, Proposals, Row};
 use crate::lock::Lock;
@@ -23,20 +23,28 @@ pub struct Options {
     /// Print what would run, and run nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Where commands run: native, docker or podman
-    #[arg(long, default_value = "native", value_name = "ENGINE")]
-    pub engine: String,
+    /// Where commands run
+    #[arg(long, env = engine::VARIABLE, default_value_t, value_enum, value_name = "ENGINE")]
+    pub engine: Engine,
+    /// Lays a folder over the builder root's /etc: `check` makes programs see another clock
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub etc: Option<std::path::PathBuf>,
 }
 
-/// Builds every op package, compares with the committed ledger and says what came of it.
-pub fn run(workspace: &Workspace, store: &Store, options: &Options, offline: bool) -> Result<()> {
+/// Builds every op package, compares with the committed ledger and returns, for people, what
+/// came of it.
+pub fn run(
+    workspace: &Workspace,
+    store: &Store,
+    options: &Options,
+    offline: bool,
+) -> Result<String> {
     if !options.dry_run
         && let Some(finished) = finished::unchanged(workspace)
     {
-        println!("nothing changed: {}", finished.summary);
-        return Ok(());
+        return Ok(format!("nothing changed: {}", finished.summary));
     }
-    let engine = Engine::named(&options.engine)?;
+    let engine = options.engine;
     let prepared = material::prepare(workspace)?;
     let _hold = one_build_at_a_time(workspace)?;
     let trees = material::trees(workspace, store, &prepared, offline)?;
@@ -48,16 +56,16 @@ pub fn run(workspace: &Workspace, store: &Store, options: &Options, offline: boo
         toolchains: &toolchains,
         tensorflow: &trees.tensorflow,
         out: &out,
+        etc: options.etc.as_deref(),
     };
     if options.dry_run {
-        println!("{}", bazel::build(&prepared.lock, &folders).render());
-        return Ok(());
+        return engine.render(&bazel::build(&prepared.lock, &folders));
     }
     finished::forget(workspace)?;
-    compile::check_version(&engine, workspace, &prepared.lock, &folders)?;
-    let built = compile::build(&engine, workspace, &prepared.lock, &prepared.packages, &folders)?;
+    compile::check_version(engine, workspace, &prepared.lock, &folders)?;
+    let built = compile::build(engine, workspace, &prepared.lock, &prepared.packages, &folders)?;
     let facts = abi::gate(&built.libraries, &trees.framework(), &trees.runtime)?;
-    let surfaces = surfaces(&engine, workspace, &prepared.lock, &folders, &built, facts)?;
+    let surfaces = surfaces(engine, workspace, &prepared.lock, &folders, &built, facts)?;
     not_tensorflows(&surfaces, &trees)?;
     publish(workspace, &prepared, &built, surfaces)
 }
@@ -71,7 +79,7 @@ pub(super) fn one_build_at_a_time(workspace: &Workspace) -> Result<Hold> {
 
 /// What the libraries register, as the probe sees it: each is loaded as TensorFlow would.
 fn surfaces(
-    engine: &Engine,
+    engine: Engine,
     workspace: &Workspace,
     lock: &Lock,
     folders: &Folders<'_>,
@@ -106,13 +114,19 @@ fn not_tensorflows(surfaces: &[Surface], trees: &Trees) -> Result<()> {
     output::not_tensorflows(ops, &known)
 }
 
+/// The row of a TensorFlow that was built here; a locked wheel's digest is in the lock.
+fn tensorflow(lock: &Lock) -> Option<Row> {
+    let wheel = lock.source.as_ref().and_then(|_| lock.tensorflow_wheel())?;
+    Some(Row::new("tensorflow", &wheel.file, &lock.platform, wheel.sha256))
+}
+
 /// Writes `dist/`, compares with the committed ledger, and records the build.
 fn publish(
     workspace: &Workspace,
     prepared: &Prepared,
     built: &Built,
     surfaces: Vec<Surface>,
-) -> Result<()> {
+) -> Result<String> {
     let lock = &prepared.lock;
     output::distinct(&built.libraries)?;
     let libraries = output::read_libraries(&built.libraries, &surfaces)?;
@@ -122,6 +136,7 @@ fn publish(
     let mut rows: Vec<Row> =
         surfaces.iter().flat_map(|s| Row::of_library(&s.facts, &lock.platform)).collect();
     rows.push(Row::new(crate::ledger::digests::ALL, &file, &lock.platform, Sha256::of(&bytes)));
+    rows.extend(tensorflow(lock));
     let ledger = Ledger { platform: lock.platform.clone(), rows, surfaces };
     let mut outputs = output::publish(workspace, lock, &libraries, &file, &bytes)?;
     ledger.write(workspace)?;
@@ -130,6 +145,5 @@ fn publish(
     let id = source::workspace_id(&lock.digest(), &prepared.sources);
     let summary = format!("{report}, workspace id {}", id.short());
     finished::record(workspace, &prepared.sources, &outputs, &summary)?;
-    println!("{summary}");
-    Ok(())
+    Ok(summary)
 }

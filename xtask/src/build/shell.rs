@@ -9,9 +9,8 @@ use crate::build::material::{self, Trees};
 use crate::build::run::one_build_at_a_time;
 use crate::build::trial::{self, in_runtime};
 use crate::build::wheel;
-use crate::engine::{Engine, Output, Run};
+use crate::engine::{self, Engine, Output, Run};
 use crate::error::{IoContext as _, Result};
-use crate::fetch::{self, Selection};
 use crate::lock::{Lock, RootKind};
 use crate::root;
 use crate::store::Store;
@@ -23,9 +22,9 @@ pub struct Options {
     /// Which root: what compiles ops, or what runs them
     #[arg(long, default_value = "builder", value_parser = ["builder", "runtime"])]
     pub root: String,
-    /// Where commands run: native, docker or podman
-    #[arg(long, default_value = "native", value_name = "ENGINE")]
-    pub engine: String,
+    /// Where commands run
+    #[arg(long, env = engine::VARIABLE, default_value_t, value_enum, value_name = "ENGINE")]
+    pub engine: Engine,
     /// Print what would run, and run nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -41,13 +40,12 @@ pub fn run(
     options: &Options,
     offline: bool,
 ) -> Result<ExitCode> {
-    let engine = Engine::named(&options.engine)?;
+    let engine = options.engine;
     let lock = material::locked(workspace)?;
-    let (kind, needed) = match options.root.as_str() {
-        "runtime" => (RootKind::Runtime, Selection::all()),
-        _ => (RootKind::Builder, Selection::build()),
+    let kind = match options.root.as_str() {
+        "runtime" => RootKind::Runtime,
+        _ => RootKind::Builder,
     };
-    fetch::ensure(&lock, store, &needed, &fetch::Options::from_env(offline))?;
     let argv = argv(kind, &options.command);
     let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
     // Bazel's output is the build's own: no other build while a person works on it.
@@ -55,11 +53,16 @@ pub fn run(
     let ops =
         tempfile::tempdir_in(workspace.scratch()).at("create a folder in", &workspace.scratch())?;
     let run = match kind {
-        RootKind::Builder => builder(workspace, store, &lock, &argv)?,
-        RootKind::Runtime => runtime(workspace, store, &lock, &ops, &argv)?,
+        RootKind::Builder => builder(
+            workspace,
+            &material::assemble(workspace, store, &lock, offline)?,
+            &lock,
+            &argv,
+        )?,
+        RootKind::Runtime => runtime(workspace, store, &lock, offline, &ops, &argv)?,
     };
     if options.dry_run {
-        print!("{}", run.render());
+        print!("{}", engine.render(&run)?);
         return Ok(ExitCode::SUCCESS);
     }
     let outcome = engine.run(&with_terminal(run), Output::Inherit)?;
@@ -83,19 +86,15 @@ fn argv(root: RootKind, command: &[String]) -> Vec<String> {
 }
 
 /// The builder root with the build's own mounts.
-fn builder(workspace: &Workspace, store: &Store, lock: &Lock, argv: &[&str]) -> Result<Run> {
+fn builder(workspace: &Workspace, trees: &Trees, lock: &Lock, argv: &[&str]) -> Result<Run> {
     let toolchains = workspace.toolchains();
-    let trees = Trees {
-        builder: root::builder::ensure(lock, store)?,
-        runtime: root::runtime::ensure(lock, store)?,
-        tensorflow: root::tensorflow::ensure(lock, store, &toolchains)?,
-    };
     let folders = bazel::Folders {
         root: &trees.builder,
         ops: &workspace.ops(),
         toolchains: &toolchains,
         tensorflow: &trees.tensorflow,
-        out: &material::out_folder(workspace, &trees)?,
+        out: &material::out_folder(workspace, trees)?,
+        etc: None,
     };
     Ok(in_builder(lock, &folders, argv))
 }
@@ -105,6 +104,7 @@ fn runtime(
     workspace: &Workspace,
     store: &Store,
     lock: &Lock,
+    offline: bool,
     ops: &TempDir,
     argv: &[&str],
 ) -> Result<Run> {
@@ -116,8 +116,8 @@ fn runtime(
         }
         Err(error) => eprintln!("note: TensorFlow without ops: {}", error.message()),
     }
-    site.push(root::site::ensure(lock, store)?);
-    let root = root::runtime::ensure(lock, store)?;
+    let (root, installed) = trial::trees(store, lock, offline)?;
+    site.push(installed);
     let folders = trial::Folders { root: &root, site: &site, ops: &workspace.ops() };
     Ok(in_runtime(lock, &folders, argv))
 }

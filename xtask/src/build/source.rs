@@ -30,6 +30,12 @@ pub fn collect(workspace: &Workspace, known: &Stamps, fresh: &mut Stamps) -> Res
     Ok(sources)
 }
 
+/// Whether a file at `path` in the workspace is such a source, if it is there.
+pub fn reaches(path: &str) -> bool {
+    let apart = |part: &str| APART.contains(&part) || part.starts_with('.');
+    (path.starts_with("ops/") || path.starts_with("toolchains/")) && !path.split('/').any(apart)
+}
+
 /// Calls `visit` with name and path of each file below `folder` that reaches an output.
 fn walk(
     name: &str,

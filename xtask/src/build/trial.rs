@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::build::op::{self, OpPackage};
 use crate::build::{material, wheel};
-use crate::engine::{Engine, Log, Mount, Output, Run};
+use crate::engine::{self, Engine, Log, Mount, Output, Run};
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::lock::Lock;
 use crate::nearest::nearest;
@@ -18,28 +18,34 @@ use crate::{fetch, root};
 pub struct Options {
     /// Op packages (default: all)
     pub packages: Vec<String>,
-    /// Where commands run: native, docker or podman
-    #[arg(long, default_value = "native", value_name = "ENGINE")]
-    pub engine: String,
+    /// Where commands run
+    #[arg(long, env = engine::VARIABLE, default_value_t, value_enum, value_name = "ENGINE")]
+    pub engine: Engine,
 }
 
 /// Runs the tests of each chosen op package; the first failure ends it.
 pub fn run(workspace: &Workspace, store: &Store, options: &Options, offline: bool) -> Result<()> {
-    let engine = Engine::named(&options.engine)?;
+    let engine = options.engine;
     let lock = material::locked(workspace)?;
     let chosen = choose(op::discover(&workspace.ops())?, &options.packages)?;
-    let all = fetch::Selection::all();
-    fetch::ensure(&lock, store, &all, &fetch::Options::from_env(offline))?;
-    let root = root::runtime::ensure(&lock, store)?;
+    let (root, installed) = trees(store, &lock, offline)?;
     let scratch = workspace.scratch();
     let ops_tree = tempfile::tempdir_in(&scratch).at("create a folder in", &scratch)?;
     root::site::install(&[wheel::built(workspace, &lock)?], ops_tree.path(), lock.epoch)?;
-    let site = [ops_tree.path().to_owned(), root::site::ensure(&lock, store)?];
+    let site = [ops_tree.path().to_owned(), installed];
     let folders = Folders { root: &root, site: &site, ops: &workspace.ops() };
     for package in chosen {
-        try_one(&engine, &tests(&lock, &folders, &package), &package, workspace)?;
+        try_one(engine, &tests(&lock, &folders, &package), &package, workspace)?;
     }
     Ok(())
+}
+
+/// The runtime root and the site-packages of all locked wheels, fetched where missing.
+pub(super) fn trees(store: &Store, lock: &Lock, offline: bool) -> Result<(PathBuf, PathBuf)> {
+    let (all, options) = (fetch::Selection::all(), fetch::Options::from_env(offline));
+    fetch::with(lock, store, &all, &options, || {
+        Ok((root::runtime::ensure(lock, store)?, root::site::ensure(lock, store)?))
+    })
 }
 
 fn choose(all: Vec<OpPackage>, names: &[String]) -> Result<Vec<OpPackage>> {
@@ -62,7 +68,7 @@ fn find(all: &[OpPackage], name: &str) -> Result<OpPackage> {
     })
 }
 
-fn try_one(engine: &Engine, run: &Run, package: &OpPackage, workspace: &Workspace) -> Result<()> {
+fn try_one(engine: Engine, run: &Run, package: &OpPackage, workspace: &Workspace) -> Result<()> {
     let log = workspace.scratch().join(format!("log/test-{}.log", package.name()));
     let outcome = engine.run(run, Output::Log(Log { echo: true, ..Log::at(&log) }))?;
     if outcome.success() {

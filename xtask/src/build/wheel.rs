@@ -104,7 +104,7 @@ fn record(members: &[Member], own: &str) -> String {
 }
 
 fn archive(members: &[Member], epoch: u64) -> Result<Vec<u8>> {
-    let stamp = dos_time(epoch);
+    let stamp = crate::date::dos(epoch);
     let mut body = Vec::new();
     let mut directory = Vec::new();
     for (path, bytes) in members {
@@ -169,32 +169,4 @@ fn too_big(what: &str) -> Error {
 fn mode(path: &str) -> u32 {
     let mode = if path.ends_with(".so") { 0o100_755 } else { 0o100_644 };
     mode << 16
-}
-
-/// MS-DOS date and time of `epoch` (UTC), date in the upper half; 1980 at the earliest.
-fn dos_time(epoch: u64) -> u32 {
-    let (days, second) = (epoch / 86_400, epoch % 86_400);
-    let (year, month, day) = crate::date::civil(days);
-    if year < 1980 {
-        return 1 << 21 | 1 << 16;
-    }
-    let date = (year - 1980).min(127) << 9 | month << 5 | day;
-    let time = (second / 3_600) << 11 | (second / 60 % 60) << 5 | (second % 60 / 2);
-    u32::try_from(date << 16 | time).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        let date = |epoch| {
-            let d = dos_time(epoch);
-            (1980 + (d >> 25), d >> 21 & 15, d >> 16 & 31, d >> 11 & 31, d >> 5 & 63, 2 * (d & 31))
-        };
-        assert_eq!(date(0), (1980, 1, 1, 0, 0, 0));
-        assert_eq!(date(951_782_400 + 3_661), (2000, 2, 29, 1, 1, 0));
-        assert_eq!(date(1_767_225_599), (2025, 12, 31, 23, 59, 58));
-    }
 }

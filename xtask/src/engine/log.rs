@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::error::{IoContext as _, Result};
@@ -22,12 +23,14 @@ pub struct Log<'a> {
     pub on_line: Option<&'a mut dyn FnMut(&str)>,
     /// How long the command may run.
     pub limit: Option<Duration>,
+    /// Set by another thread, it ends the command with SIGTERM, and soon with SIGKILL.
+    pub stop: Option<&'a AtomicBool>,
 }
 
 impl<'a> Log<'a> {
     /// A log at `path`: silent, without a limit.
     pub fn at(path: &'a Path) -> Self {
-        Log { path, echo: false, on_line: None, limit: None }
+        Log { path, echo: false, on_line: None, limit: None, stop: None }
     }
 }
 

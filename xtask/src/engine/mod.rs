@@ -1,5 +1,7 @@
 //! Running commands inside a root: a [`Run`] is plain data, an [`Engine`] carries it out.
 
+mod container;
+mod follow;
 pub mod log;
 pub mod native;
 pub mod outcome;
@@ -10,6 +12,8 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
 
+use container::Product;
+pub use container::environment as client;
 pub use log::Log;
 pub use native::Native;
 pub use outcome::{End, Outcome, Proc};
@@ -123,27 +127,34 @@ pub enum Output<'a> {
     Log(Log<'a>),
 }
 
-/// What runs a command inside a root.
-#[derive(Clone, Debug)]
+/// What runs a command inside a root, by the name that `--engine` takes.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// Linux namespaces, embedded.
-    Native(Native),
+    /// Linux namespaces, embedded: nothing needs to be installed
+    #[default]
+    Native,
+    /// A Docker Engine on this machine
+    Docker,
+    /// Podman on this machine
+    Podman,
 }
 
+/// The environment variable that chooses the engine where the command line does not.
+pub const VARIABLE: &str = "LOCKSTEP_ENGINE";
+
 impl Engine {
-    /// The engine that `--engine NAME` names.
-    pub fn named(name: &str) -> Result<Self> {
-        match name {
-            "native" => Ok(Engine::Native(Native::default())),
-            "docker" | "podman" => Err(Error::new(
-                Kind::Pins,
-                format!("engine `{name}` is not there yet: it comes with `cargo xtask check`"),
-            )
-            .hint("use `--engine native`")),
-            other => Err(Error::new(
-                Kind::Pins,
-                format!("no engine `{other}`: expected `native`, `docker` or `podman`"),
-            )),
+    /// All engines, in the order of preference.
+    pub const ALL: [Engine; 3] = [Engine::Native, Engine::Docker, Engine::Podman];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Native => "native",
+            Engine::Docker => "docker",
+            Engine::Podman => "podman",
         }
     }
 
@@ -151,17 +162,48 @@ impl Engine {
     ///
     /// An error means that the command could not be started, its log not be written, or
     /// that it was interrupted or ran out of time; a command that fails is an [`Outcome`].
-    pub fn run(&self, run: &Run, output: Output<'_>) -> Result<Outcome> {
-        run.check()?;
+    pub fn run(self, run: &Run, output: Output<'_>) -> Result<Outcome> {
         match self {
-            Engine::Native(native) => native.run(run, output),
+            Engine::Native => Native::default().run(run, output),
+            Engine::Docker => Product::Docker.run(run, output),
+            Engine::Podman => Product::Podman.run(run, output),
+        }
+    }
+
+    /// What [`Engine::run`] would do, as text for `--dry-run`.
+    pub fn render(self, run: &Run) -> Result<String> {
+        match self {
+            Engine::Native => Ok(run.render()),
+            Engine::Docker => Product::Docker.render(run),
+            Engine::Podman => Product::Podman.render(run),
         }
     }
 }
 
-impl Default for Engine {
-    fn default() -> Self {
-        Engine::Native(Native::default())
+impl std::fmt::Display for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whether `engine` can run anything on this machine now: nothing is left behind. The
+/// error's message, one line, is the reason for a `skipped: …`; its kind is
+/// [`Kind::Machine`], and its hints say what would help.
+pub fn available(engine: Engine) -> Result<()> {
+    match engine {
+        Engine::Native => Native::default().available(),
+        Engine::Docker => Product::Docker.available(),
+        Engine::Podman => Product::Podman.available(),
+    }
+}
+
+/// Removes what `engine` keeps between runs: the images of roots, which are made again when
+/// they are needed.
+pub fn forget(engine: Engine) -> Result<()> {
+    match engine {
+        Engine::Native => Ok(()),
+        Engine::Docker => Product::Docker.forget(),
+        Engine::Podman => Product::Podman.forget(),
     }
 }
 
@@ -208,12 +250,10 @@ mod tests {
     }
 
     #[test]
-    fn engines_that_are_not_there_are_named() {
-        assert!(matches!(Engine::named("native"), Ok(Engine::Native(_))));
-        insta::assert_snapshot!(Engine::named("docker").unwrap_err(), @r"
-        error: engine `docker` is not there yet: it comes with `cargo xtask check`
-        hint: use `--engine native`
-        ");
-        insta::assert_snapshot!(Engine::named("chroot").unwrap_err(), @"error: no engine `chroot`: expected `native`, `docker` or `podman`");
+    fn an_engine_has_the_name_that_the_command_line_takes() {
+        for engine in Engine::ALL {
+            assert_eq!(<Engine as clap::ValueEnum>::from_str(engine.name(), false), Ok(engine));
+        }
+        assert!(<Engine as clap::ValueEnum>::from_str("chroot", false).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! How a run ended.
 
 use std::fmt;
+use std::fs;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,8 @@ pub enum Proc {
     /// The host's, because the kernel forbade a fresh one (a container that hides parts of
     /// its own `/proc`): process ids in it are not those that the run's system calls give.
     Host,
+    /// Its own, parts of it hidden by the container engine: no nested sandbox may mount one.
+    Masked,
 }
 
 /// What came of a run.
@@ -76,6 +79,13 @@ impl fmt::Display for Outcome {
         }
         Ok(())
     }
+}
+
+/// How often the kernel has killed a process for want of memory since it booted (proc(5)).
+pub(super) fn oom_kills() -> u64 {
+    let counters = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let count = counters.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

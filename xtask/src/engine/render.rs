@@ -25,6 +25,20 @@ impl Run {
     }
 }
 
+/// A command line of the host, an option and its value a line.
+pub(super) fn command_line(program: &str, args: &[String]) -> String {
+    let mut text = quote(program);
+    let mut options = true;
+    for (at, word) in args.iter().enumerate() {
+        let value = at > 0 && args[at - 1].starts_with("--") && !args[at - 1].contains('=');
+        options &= at == 0 || word.starts_with("--") || value;
+        text.push_str(if word.starts_with("--") && options { " \\\n  " } else { " " });
+        text.push_str(&quote(word));
+    }
+    text.push('\n');
+    text
+}
+
 /// One mount: how, from where, to where.
 fn line(mount: &Mount) -> String {
     let one = |how: &str, source: &std::path::Path| {

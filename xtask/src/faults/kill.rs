@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::chance::Chance;
 use super::report::Row;
-use super::round::{Rounds, was_killed};
+use super::round::{Blow, Rounds};
 use crate::error::Result;
 use crate::interrupt;
 
@@ -21,7 +21,7 @@ pub fn random(rounds: &mut Rounds<'_>, kills: u32, chance: &mut Chance) -> Resul
     // Where victims end much faster than the slowest of three did, enough is enough.
     for attempt in 0..kills.saturating_mul(4) {
         interrupt::check()?;
-        if row.kills == kills {
+        if row.hits == kills {
             break;
         }
         let delay = chance.within(longest);
@@ -31,7 +31,7 @@ pub fn random(rounds: &mut Rounds<'_>, kills: u32, chance: &mut Chance) -> Resul
             victim.started()?;
             std::thread::sleep(delay);
             victim.kill();
-            Ok(was_killed(victim.end()?.0))
+            Ok(Blow::of_kill(victim.end()?.0))
         })?;
     }
     Ok(row)

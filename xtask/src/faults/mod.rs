@@ -2,14 +2,16 @@
 //!
 //! Each stage runs as a process of its own ([`victim`]) in a small checkout with a store of
 //! its own ([`place`]). It is killed with SIGKILL, its whole process group, at a random time
-//! ([`kill`]) and at each system call that could tear something ([`sweep`]). Then
-//! [`state`] judges: what is visible is old or new and never anything else; the same command
-//! run again succeeds with the same bits as a run that nobody killed; no temporary file stays
-//! behind (design, invariant 8).
+//! ([`kill`]) and at each system call that could tear something ([`sweep`]); its system calls
+//! fail ([`errors`]); its disk stops with what reached it ([`power`]). Then [`state`] judges: what
+//! is visible is old or new and never anything else; the same command run again succeeds with the
+//! same bits as a run that nobody killed; no temporary file stays behind (design, invariant 8).
 
 mod chance;
+mod errors;
 mod kill;
 mod place;
+mod power;
 mod report;
 mod round;
 mod stage;
@@ -24,6 +26,7 @@ pub use stage::Stage;
 
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
+use crate::temporary;
 use crate::workspace::Workspace;
 
 /// What a person may choose.
@@ -38,7 +41,7 @@ pub struct Options {
     /// Where the random times start (default: another number each time)
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Leave out the kills at each system call
+    /// Leave out the kills and errors at each system call
     #[arg(long)]
     pub no_strace: bool,
     /// Print the report as JSON
@@ -73,7 +76,7 @@ pub fn run(workspace: &Workspace, store: &Store, options: &Options) -> Result<()
         0 => Ok(()),
         bad => Err(Error::new(
             Kind::Io,
-            format!("{bad} bad states after {} kills", report.kills()),
+            format!("{bad} bad states of {} victims", report.hits()),
         )
         .hint(format!(
             "run it again: `cargo xtask faults --seed {seed}` with the stage that is named above"
@@ -89,12 +92,15 @@ fn one_stage(
     store: &Store,
     no_strace: bool,
 ) -> Result<Vec<Row>> {
-    let place = place::Place::make(stage, workspace, store)?;
+    let folder = temporary::folder()?;
+    let place = place::Place::make(folder.path(), stage, workspace, store)?;
     let mut rounds = Rounds::new(&place)?;
     let mut chance = Chance::new(seed ^ ((stage as u64) << 32));
     let mut rows = vec![kill::random(&mut rounds, kills, &mut chance)?];
     if !no_strace {
         rows.push(sweep::all(&mut rounds)?);
+        rows.push(errors::all(&mut rounds)?);
     }
+    rows.push(power::loss(stage, kills.div_ceil(20), &mut chance, workspace, store)?);
     Ok(rows)
 }

@@ -3,8 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use tempfile::TempDir;
-
 use super::{Stage, victim};
 use crate::digest::Sha256;
 use crate::error::{IoContext as _, Result};
@@ -22,16 +20,14 @@ pub struct Place {
     pub store: Store,
     /// The two things that victims write, by turns.
     inputs: [Vec<u8>; 2],
-    _folder: TempDir,
 }
 
 impl Place {
-    /// A place for `stage`. Objects that it needs are links to those of `real`: nothing is
+    /// A place for `stage` in `folder`. Objects that it needs are links to those of `real`: nothing is
     /// fetched.
-    pub fn make(stage: Stage, original: &Workspace, real: &Store) -> Result<Self> {
-        let folder = tempfile::tempdir().at("create a folder in", &std::env::temp_dir())?;
-        let workspace = Workspace::at(folder.path().join("checkout"));
-        let store = Store::at(folder.path().join("store"));
+    pub fn make(folder: &Path, stage: Stage, original: &Workspace, real: &Store) -> Result<Self> {
+        let workspace = Workspace::at(folder.join("checkout"));
+        let store = Store::at(folder.join("store"));
         for name in ["workspace.toml", "workspace.lock", "ops", "toolchains", "tests/snapshots"] {
             copy(&original.root().join(name), &workspace.root().join(name))?;
         }
@@ -41,7 +37,7 @@ impl Place {
         if stage == Stage::Tree {
             link_objects(&lock, real, &store)?;
         }
-        Ok(Place { stage, workspace, store, inputs: inputs(stage, &lock), _folder: folder })
+        Ok(Place { stage, workspace, store, inputs: inputs(stage, &lock) })
     }
 
     /// Sets what the next victim writes.

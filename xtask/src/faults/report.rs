@@ -11,10 +11,10 @@ use crate::error::{Error, Kind, Result};
 #[derive(Debug, Serialize)]
 pub struct Row {
     stage: Stage,
-    /// `random times` or `system calls`.
+    /// `random times`, `system calls`, `failing calls` or `power loss`.
     at: &'static str,
-    /// Victims that died of SIGKILL.
-    pub kills: u32,
+    /// Victims that were killed, or met an error.
+    pub hits: u32,
     /// Of these, those that left all as before.
     pub old: u32,
     /// Of these, those that had done all.
@@ -23,7 +23,7 @@ pub struct Row {
     pub between: u32,
     /// Each bad state and how to get it again.
     pub bad: Vec<String>,
-    /// Why nothing was killed.
+    /// Why nothing was done.
     pub skipped: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl Row {
     /// A row without kills.
     pub fn new(stage: Stage, at: &'static str) -> Self {
         let (bad, skipped) = (Vec::new(), None);
-        Row { stage, at, kills: 0, old: 0, new: 0, between: 0, bad, skipped }
+        Row { stage, at, hits: 0, old: 0, new: 0, between: 0, bad, skipped }
     }
 }
 
@@ -50,9 +50,9 @@ impl Report {
         self.rows.iter().map(|row| row.bad.len()).sum()
     }
 
-    /// Number of kills.
-    pub fn kills(&self) -> u32 {
-        self.rows.iter().map(|row| row.kills).sum()
+    /// Number of victims.
+    pub fn hits(&self) -> u32 {
+        self.rows.iter().map(|row| row.hits).sum()
     }
 
     /// Prints the sum, or all of it as JSON.
@@ -62,7 +62,7 @@ impl Report {
                 .map_err(|cause| Error::new(Kind::Io, cause.to_string()))?;
             println!("{text}");
         } else {
-            println!("{} kills, {} bad states (seed {})", self.kills(), self.bad(), self.seed);
+            println!("{} victims, {} bad states (seed {})", self.hits(), self.bad(), self.seed);
         }
         Ok(())
     }
@@ -74,8 +74,8 @@ impl fmt::Display for Row {
         if let Some(why) = &self.skipped {
             return write!(f, "skipped: {why}");
         }
-        let Row { kills, old, new, between, bad, .. } = self;
-        write!(f, "{kills:5} kills: {old} left the old, {new} the new, {between} some of each; ")?;
+        let Row { hits, old, new, between, bad, .. } = self;
+        write!(f, "{hits:5} victims: {old} left the old, {new} the new, {between} some of each; ")?;
         write!(f, "{} bad", bad.len())?;
         bad.iter().take(5).try_for_each(|bad| write!(f, "\n  {bad}"))
     }

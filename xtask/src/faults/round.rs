@@ -26,6 +26,17 @@ pub struct Rounds<'p> {
     there: usize,
 }
 
+/// What was done to a victim.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Blow {
+    /// Nothing: it had ended before.
+    Missed,
+    /// It was killed, or failed and said why, or got over it.
+    Hit,
+    /// What no blow excuses.
+    Bad(String),
+}
+
 /// A victim that runs.
 pub struct Victim {
     handle: Handle,
@@ -56,39 +67,48 @@ impl<'p> Rounds<'p> {
         Ok(())
     }
 
-    /// One round. `kill` runs the victim and ends it; it says whether the victim was killed.
+    /// One round; whether its blow hit. `strike` runs the victim and says what came of it;
     /// `how` says how to do it again.
     pub fn round(
         &mut self,
         row: &mut Row,
         how: &str,
-        kill: impl FnOnce(&Self) -> Result<bool>,
+        strike: impl FnOnce(&Self) -> Result<Blow>,
     ) -> Result<bool> {
         let empty = State::default();
         let before = self.there;
         self.begin(1 - before)?;
         let old = if self.place.stage.begins_empty() { &empty } else { &self.made[before] };
         let new = &self.made[self.there];
-        let killed = kill(self)?;
+        let blow = strike(self)?;
+        let hit = blow != Blow::Missed;
+        if let Blow::Bad(why) = blow {
+            row.bad.push(format!("{how}: {why}"));
+        }
         // What cannot even be looked at is bad, and no reason to end.
         let left = State::of(self.place)
             .map_err(|error| error.to_string())
             .and_then(|state| state.between(old, new, self.place.stage));
-        if !killed && left != Ok(Left::New) {
-            row.bad.push(format!("{how}: nobody killed it, and it made something else"));
+        if !hit && left != Ok(Left::New) {
+            row.bad.push(format!("{how}: nothing was done to it, and it made something else"));
         }
         match left {
-            _ if !killed => {}
+            _ if !hit => {}
             Ok(Left::Old) => row.old += 1,
             Ok(Left::New) => row.new += 1,
             Ok(Left::Between) => row.between += 1,
-            Err(why) => row.bad.push(format!("{how}: after the kill: {why}")),
+            Err(why) => row.bad.push(format!("{how}: afterwards: {why}")),
         }
-        row.kills += u32::from(killed);
+        row.hits += u32::from(hit);
         if let Err(why) = self.again(new) {
             row.bad.push(format!("{how}: run again: {why}"));
         }
-        Ok(killed)
+        Ok(hit)
+    }
+
+    /// Whether all that the victim of this round was to make is there.
+    pub fn is_made(&self) -> bool {
+        State::of(self.place).is_ok_and(|state| state == self.made[self.there])
     }
 
     /// The same command once more must make the same bits and leave nothing behind.
@@ -178,7 +198,12 @@ impl Victim {
     }
 }
 
-/// Whether SIGKILL ended it.
-pub fn was_killed(status: ExitStatus) -> bool {
-    status.signal() == Some(libc::SIGKILL)
+impl Blow {
+    /// Of a victim that was to be killed.
+    pub fn of_kill(status: ExitStatus) -> Self {
+        match status.signal() == Some(libc::SIGKILL) {
+            true => Blow::Hit,
+            false => Blow::Missed,
+        }
+    }
 }

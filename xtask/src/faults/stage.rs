@@ -14,12 +14,14 @@ pub enum Stage {
     Publish,
     /// Forgets the last build, writes dist/, records that it is finished
     Record,
+    /// Writes dist/image
+    Image,
 }
 
 impl Stage {
     /// All, in the order of the pipeline.
-    pub const ALL: [Stage; 5] =
-        [Stage::Lock, Stage::Object, Stage::Tree, Stage::Publish, Stage::Record];
+    pub const ALL: [Stage; 6] =
+        [Stage::Lock, Stage::Object, Stage::Tree, Stage::Publish, Stage::Record, Stage::Image];
 
     /// As on the command line.
     pub fn name(self) -> &'static str {
@@ -29,12 +31,13 @@ impl Stage {
             Stage::Tree => "tree",
             Stage::Publish => "publish",
             Stage::Record => "record",
+            Stage::Image => "image",
         }
     }
 
     /// Whether old and new differ by one rename, so that nothing lies between them.
     pub fn is_one_step(self) -> bool {
-        matches!(self, Stage::Lock | Stage::Object | Stage::Tree)
+        matches!(self, Stage::Lock | Stage::Object | Stage::Tree | Stage::Image)
     }
 
     /// Whether a run begins with nothing of it there: what is content-addressed has no old

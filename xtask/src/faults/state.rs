@@ -9,6 +9,7 @@ use super::place::Place;
 use crate::atomic::TEMPORARY;
 use crate::build::finished;
 use crate::error::{IoContext as _, Result};
+use crate::image::layout::DRAFT;
 use crate::store::{Entry, Manifest, Node};
 
 /// All that is visible of a stage's work, by path.
@@ -51,6 +52,7 @@ impl State {
                 state.files(root, "dist")?;
                 state.record = finished::unchanged(&place.workspace).map(|last| last.summary);
             }
+            Stage::Image => state.files(root, "dist/image")?,
         }
         Ok(state)
     }
@@ -127,7 +129,9 @@ impl State {
 }
 
 fn is_temporary(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY))
+    let draft = |part: &std::ffi::OsStr| part.to_string_lossy().ends_with(DRAFT);
+    path.iter().any(draft)
+        || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY))
 }
 
 /// Temporary files that are still there.

@@ -2,14 +2,27 @@
 //! none is left: strace(1) delivers SIGKILL on entry.
 
 use super::report::Row;
-use super::round::{Rounds, was_killed};
+use super::round::{Blow, Rounds};
 use crate::command::{self, cmd};
 use crate::error::{Kind, Result};
 use crate::interrupt;
 
 /// The calls that make, change, sync, rename and remove.
-const CALLS: [&str; 9] =
-    ["write", "fchmod", "ftruncate", "fsync", "rename", "unlink", "unlinkat", "mkdir", "symlinkat"];
+const CALLS: [&str; 13] = [
+    "write",
+    "chmod",
+    "fchmod",
+    "ftruncate",
+    "fsync",
+    "link",
+    "linkat",
+    "mkdir",
+    "rename",
+    "renameat2",
+    "symlinkat",
+    "unlink",
+    "unlinkat",
+];
 
 /// All kills of a stage; skipped, and says so, where strace is not to be had.
 pub fn all(rounds: &mut Rounds<'_>) -> Result<Row> {
@@ -25,7 +38,7 @@ pub fn all(rounds: &mut Rounds<'_>) -> Result<Row> {
             let how = format!("stage {}, at {call} number {number}", rounds.place.stage.name());
             let killed = rounds.round(&mut row, &how, |rounds| {
                 let inject = format!("inject={call}:signal=SIGKILL:when={number}");
-                Ok(was_killed(rounds.start(&strace(call, &inject))?.end()?.0))
+                Ok(Blow::of_kill(rounds.start(&strace("/dev/null", call, &inject))?.end()?.0))
             })?;
             if !killed {
                 break;
@@ -33,14 +46,14 @@ pub fn all(rounds: &mut Rounds<'_>) -> Result<Row> {
             number += 1;
         }
     }
-    if row.kills == 0 {
+    if row.hits == 0 {
         row.bad.push("strace killed nothing: what it injects does not arrive".to_owned());
     }
     Ok(row)
 }
 
 /// Why nothing can be traced here, if so.
-fn unavailable(rounds: &Rounds<'_>) -> Result<Option<String>> {
+pub fn unavailable(rounds: &Rounds<'_>) -> Result<Option<String>> {
     let sh = command::shell()?;
     match command::read(cmd!(sh, "strace -V"), &command::Env::host(&[])) {
         Err(error) if error.kind() == Kind::Machine => {
@@ -48,14 +61,14 @@ fn unavailable(rounds: &Rounds<'_>) -> Result<Option<String>> {
         }
         version => version?,
     };
-    let (status, words) = rounds.start(&strace("fsync", "signal=none"))?.end()?;
+    let (status, words) = rounds.start(&strace("/dev/null", "fsync", "signal=none"))?.end()?;
     Ok((!status.success()).then(|| format!("strace cannot trace here ({status}): {words}")))
 }
 
-/// A strace that follows threads and prints nothing. Not with `--seccomp-bpf`: it then
-/// injects nothing.
-fn strace(call: &str, more: &str) -> Vec<String> {
+/// A strace that follows threads and writes what it sees to `seen`. Not with
+/// `--seccomp-bpf`: it then injects nothing.
+pub fn strace(seen: &str, call: &str, more: &str) -> Vec<String> {
     let trace = format!("trace={call}");
-    let words = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", more];
+    let words = ["strace", "-f", "-qq", "-o", seen, "-e", &trace, "-e", more];
     words.map(str::to_owned).into()
 }

@@ -1,5 +1,6 @@
 //! The process that is killed. It calls what the real commands call, with little to do.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,13 @@ use crate::build::stamp::Stamps;
 use crate::build::{finished, source};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::image::diff::Records;
+use crate::image::layer::Layer;
+use crate::image::layout::Draft;
+use crate::image::oci::{self, Image};
+use crate::image::{identity, run};
 use crate::ledger::{Ledger, Proposals, Row};
-use crate::lock::{Lock, Package, RootKind};
+use crate::lock::{Compression, Lock, Package, RootKind};
 use crate::root::assembly::Recipe;
 use crate::store::Store;
 use crate::workspace::Workspace;
@@ -59,7 +65,30 @@ pub fn run(stage: Stage, workspace: &Workspace, store: &Store) -> Result<()> {
             let outputs = publish(workspace, &lock, &bytes)?;
             finished::record(workspace, &before, &outputs, &String::from_utf8_lossy(&bytes))
         }
+        Stage::Image => {
+            started()?;
+            image(workspace, store, &lock, &bytes)
+        }
     }
+}
+
+/// An image of one layer.
+fn image(workspace: &Workspace, store: &Store, lock: &Lock, word: &[u8]) -> Result<()> {
+    let mut layer = Layer::new("ops", lock.epoch);
+    layer.add_bytes("file", 0o644, filled(word, "image"))?;
+    let draft = Draft::begin(&workspace.dist(), run::IMAGE)?;
+    let (name, about) = (layer.name().to_owned(), String::from_utf8_lossy(word).into_owned());
+    let (blob, compression) = (draft.layer(store, &layer, Records::Check)?, Compression::Gzip);
+    let image = Image {
+        platform: lock.platform.clone(),
+        epoch: lock.epoch,
+        start: identity::start(lock),
+        labels: BTreeMap::new(),
+        layers: vec![oci::Layer { name, about, blob, compression }],
+    };
+    draft.documents(&image.documents("tag")?)?;
+    draft.link(&blob, "layer")?;
+    draft.publish().map(drop)
 }
 
 fn object(store: &Store, digest: &Sha256, bytes: &[u8]) -> Result<()> {

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
-use super::http::{Failure, Http, Response, Retry, read_failed};
+use super::http::{Failure, Http, Response, read_failed};
 use super::mirrors::Mirrors;
 use super::plan::{Download, Origin};
+use super::retry::{Attempt, Trouble, again};
 use super::url::Url;
 use super::{Limits, index, pip};
 use crate::error::{Error, Kind, Result};
@@ -24,24 +24,6 @@ pub(super) struct Downloader<'a> {
     pub progress: &'a Progress,
     /// Another worker failed: there is no use in going on.
     pub stop: &'a AtomicBool,
-}
-
-/// Why a URL did not do: it failed, or this machine did.
-enum Trouble {
-    Remote(Failure),
-    Local(Error),
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Trouble::Remote(failure)
-    }
-}
-
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
-        Trouble::Local(error)
-    }
 }
 
 /// A URL, or an index page, that did not do, for people.
@@ -269,42 +251,11 @@ impl Downloader<'_> {
 
 /// Retries.
 impl Downloader<'_> {
-    /// Runs `attempt` until it succeeds, fails for good, or has failed too often. One that
-    /// brought a good piece of the file does not count: the file is only so long.
     fn again<T, E: Into<Attempt>>(
         &self,
         attempt: &mut impl FnMut() -> Result<T, E>,
     ) -> Result<T, Trouble> {
-        let mut failures = 0;
-        loop {
-            let Attempt { trouble, brought } = match attempt() {
-                Ok(value) => return Ok(value),
-                Err(error) => error.into(),
-            };
-            self.check()?; // a stopped client fails too: that is not the mirror's fault
-            let failure = match trouble {
-                Trouble::Remote(failure) if failure.retry != Retry::No => failure,
-                other => return Err(other),
-            };
-            failures = if brought >= self.limits.piece { 0 } else { failures + 1 };
-            if failures >= self.limits.attempts {
-                let why = format!("{} ({failures} attempts)", failure.why);
-                return Err(Failure::last(why).into());
-            }
-            self.pause(match failure.retry {
-                Retry::After(pause) => pause.min(self.limits.patience),
-                _ => self.limits.backoff * 2u32.pow(failures.saturating_sub(1)),
-            })?;
-        }
-    }
-
-    fn pause(&self, pause: Duration) -> Result<()> {
-        let start = Instant::now();
-        while start.elapsed() < pause {
-            self.check()?;
-            std::thread::sleep((pause - start.elapsed().min(pause)).min(Duration::from_millis(20)));
-        }
-        Ok(())
+        again(self.limits, &|| self.check(), attempt)
     }
 
     fn check(&self) -> Result<()> {
@@ -313,24 +264,6 @@ impl Downloader<'_> {
             true => Err(Error::new(Kind::Interrupted, "stopped, because another download failed")),
             false => Ok(()),
         }
-    }
-}
-
-/// A failed attempt and the bytes that it brought all the same.
-struct Attempt {
-    trouble: Trouble,
-    brought: u64,
-}
-
-impl From<Trouble> for Attempt {
-    fn from(trouble: Trouble) -> Self {
-        Attempt { trouble, brought: 0 }
-    }
-}
-
-impl From<(Trouble, u64)> for Attempt {
-    fn from((trouble, brought): (Trouble, u64)) -> Self {
-        Attempt { trouble, brought }
     }
 }
 

@@ -42,6 +42,7 @@ pub fn lock() -> Lock {
         epoch: 0,
         pins: BTreeMap::from([("debian.suite".to_owned(), "bookworm".to_owned())]),
         bazel: Bazel {
+            modules: false,
             version: "9.8.7".to_owned(),
             answer: "bazel 9.8.7".to_owned(),
             binary: Some(Binary {
@@ -59,10 +60,13 @@ pub fn lock() -> Lock {
         },
         python: "3.0".to_owned(),
         ops: OpsWheel { name: "ops".to_owned(), version: "1".to_owned() },
+        source: None,
         packages: vec![
             package("gcc", "12", "gcc_12_amd64.deb", &[builder]),
             package("libc6", "2.36", "libc6_2.36_amd64.deb", &[builder, runtime]),
         ],
+        image: crate::lock::Image::default(),
+        base: None,
         wheels: vec![
             wheel("numpy", "1.0", "numpy-1.0-py3-none-any.whl"),
             wheel("tensorflow-cpu", "2.0", "tensorflow_cpu-2.0-py3-none-any.whl"),

@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::Response as UreqResponse;
+use ureq::http::{Request as UreqRequest, Response as UreqResponse};
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::transport::{Connector as _, DefaultConnector, TcpConnector};
-use ureq::{Agent, Body, config::Config};
+use ureq::{Agent, Body, SendBody, config::Config};
 
 use super::Limits;
 use super::names::Names;
@@ -23,7 +23,10 @@ use super::url::{Scheme, Url};
 use crate::error::{Error, IoContext as _, Kind, Result};
 
 /// A redirect leads to a redirect at most so often.
-const REDIRECTS: usize = 5;
+pub(super) const REDIRECTS: usize = 5;
+
+/// After the last byte of a body, a registry may hash all of it before it answers.
+const SETTLING: Duration = Duration::from_secs(300);
 
 /// Kept open for the next request.
 const CONNECTIONS: usize = 16;
@@ -52,6 +55,68 @@ pub(super) struct Response {
     pub start: Option<u64>,
     pub content_type: String,
     pub body: Box<dyn Read + Send>,
+}
+
+/// A request.
+pub(super) struct Ask<'a> {
+    pub method: &'static str,
+    pub url: &'a Url,
+    pub headers: Vec<(&'static str, String)>,
+    /// What is sent, and how many bytes it is.
+    pub body: Option<(&'a mut dyn Read, u64)>,
+    /// For all of it.
+    pub total: Duration,
+}
+
+/// An answer of any status, a redirect too.
+pub(super) struct Answer(UreqResponse<Body>);
+
+impl Answer {
+    pub fn status(&self) -> u16 {
+        self.0.status().as_u16()
+    }
+
+    /// `401 Unauthorized`.
+    pub fn said(&self) -> String {
+        self.0.status().to_string()
+    }
+
+    /// The first header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.0, name)
+    }
+
+    /// All headers of this name.
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.headers().get_all(name).iter().filter_map(|value| value.to_str().ok())
+    }
+
+    /// Bytes of the body, where the server says so.
+    pub fn length(&self) -> Option<u64> {
+        self.header("content-length").and_then(|length| length.parse().ok())
+    }
+
+    pub fn body(self) -> impl Read + Send + use<> {
+        self.0.into_body().into_reader()
+    }
+
+    /// Whether trying again may help.
+    pub fn retry(&self) -> Retry {
+        let after = self.header("retry-after");
+        match (self.status(), after.map(str::parse)) {
+            // A date would need a clock to be of use.
+            (408 | 425 | 429 | 500 | 502..=504, Some(Ok(seconds))) => {
+                Retry::After(Duration::from_secs(seconds))
+            }
+            (408 | 425 | 429 | 500 | 502..=504, _) => Retry::Soon,
+            _ => Retry::No,
+        }
+    }
+}
+
+/// Whether a status is that of a redirect.
+pub(super) fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
 /// Why there is no answer, or only part of one.
@@ -138,22 +203,23 @@ impl Http {
             if url.scheme() == Scheme::File {
                 return open(url, from);
             }
-            let answer = self.send(&url, from, accept, total)?;
-            if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            let mut headers = vec![("accept", accept.to_owned())];
+            headers.extend(url.authorization().map(|word| ("authorization", word)));
+            if from > 0 {
+                headers.push(("range", format!("bytes={from}-")));
+            }
+            let answer = self.ask(Ask { method: "GET", url: &url, headers, body: None, total })?;
+            if !is_redirect(answer.status()) {
                 return accepted(url, answer);
             }
-            url = redirected(&url, header(&answer, "location").unwrap_or_default())?;
+            url = redirected(&url, answer.header("location").unwrap_or_default())?;
         }
         Err(Failure::last(format!("more than {REDIRECTS} redirects, the last to {url}")))
     }
 
-    fn send(
-        &self,
-        url: &Url,
-        from: u64,
-        accept: &str,
-        total: Duration,
-    ) -> Result<UreqResponse<Body>, Failure> {
+    /// Sends one request, and takes whatever is answered.
+    pub fn ask(&self, ask: Ask<'_>) -> Result<Answer, Failure> {
+        let Ask { method, url, headers, body, total } = ask;
         let route = self.proxies.route(url);
         let (agent, asked) = match &route {
             Route::Direct => (&self.direct, url.request()),
@@ -162,47 +228,47 @@ impl Http {
             }
             Route::Forward(proxy) => (&self.forward, url.request_at(proxy)),
         };
-        let mut request = agent.get(asked).header("accept", accept);
+        let mut request = UreqRequest::builder().method(method).uri(asked);
         if let Route::Forward(proxy) = &route {
             request = request.header("host", url.host());
             if let Some(word) = proxy.authorization() {
                 request = request.header("proxy-authorization", word);
             }
         }
-        if let Some(word) = url.authorization() {
-            request = request.header("authorization", word);
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
-        if from > 0 {
-            request = request.header("range", format!("bytes={from}-"));
-        }
-        request.config().timeout_global(Some(total)).build().call().map_err(|error| failed(&error))
+        let wrong = |error: ureq::http::Error| Failure::last(format!("no request: {error}"));
+        let answer = match body {
+            None => {
+                let request = request.body(()).map_err(wrong)?;
+                agent.run(agent.configure_request(request).timeout_global(Some(total)).build())
+            }
+            Some((bytes, length)) => {
+                let request = request.header("content-length", length);
+                let request = request.body(SendBody::from_reader(bytes)).map_err(wrong)?;
+                let timed = agent.configure_request(request).timeout_global(Some(total));
+                agent.run(timed.timeout_per_read(Some(SETTLING)).build())
+            }
+        };
+        answer.map(Answer).map_err(|error| failed(&error))
     }
 }
 
 /// The answers that have a file in them, and those of which another try may make one.
-fn accepted(url: Url, answer: UreqResponse<Body>) -> Result<Response, Failure> {
-    let status = answer.status();
-    if !matches!(status.as_u16(), 200 | 206 | 416) {
-        let retry = match (status.as_u16(), header(&answer, "retry-after")) {
-            (408 | 425 | 429 | 500 | 502..=504, Some(after)) => {
-                // A date would need a clock to be of use.
-                after
-                    .parse()
-                    .map_or(Retry::Soon, |seconds| Retry::After(Duration::from_secs(seconds)))
-            }
-            (408 | 425 | 429 | 500 | 502..=504, None) => Retry::Soon,
-            _ => Retry::No,
-        };
-        return Err(Failure { why: format!("HTTP status {status}"), retry });
+fn accepted(url: Url, answer: Answer) -> Result<Response, Failure> {
+    if !matches!(answer.status(), 200 | 206 | 416) {
+        let why = format!("HTTP status {}", answer.said());
+        return Err(Failure { why, retry: answer.retry() });
     }
-    let range = header(&answer, "content-range").and_then(|range| range.strip_prefix("bytes "));
+    let range = answer.header("content-range").and_then(|range| range.strip_prefix("bytes "));
     Ok(Response {
-        status: status.as_u16(),
-        length: header(&answer, "content-length").and_then(|length| length.parse().ok()),
+        status: answer.status(),
+        length: answer.length(),
         start: range.and_then(|range| range.split('-').next()?.parse().ok()),
-        content_type: header(&answer, "content-type").unwrap_or("no content type").to_owned(),
+        content_type: answer.header("content-type").unwrap_or("no content type").to_owned(),
         url,
-        body: Box::new(answer.into_body().into_reader()),
+        body: Box::new(answer.body()),
     })
 }
 
@@ -210,7 +276,8 @@ fn header<'a>(answer: &'a UreqResponse<Body>, name: &str) -> Option<&'a str> {
     answer.headers().get(name)?.to_str().ok()
 }
 
-fn redirected(from: &Url, location: &str) -> Result<Url, Failure> {
+/// Where a redirect leads, if it may.
+pub(super) fn redirected(from: &Url, location: &str) -> Result<Url, Failure> {
     let to =
         from.join(location).map_err(|why| Failure::last(format!("a redirect to no URL: {why}")))?;
     match (from.scheme(), to.scheme()) {

@@ -17,6 +17,22 @@ pub(super) struct Link {
     pub sha256: Option<Sha256>,
 }
 
+/// All files on the page at `url`, by name; a link that is no URL is left out.
+pub(super) fn all(
+    url: &Url,
+    content_type: &str,
+    body: &[u8],
+) -> Result<Vec<(String, Link)>, String> {
+    let (base, links) = match content_type.contains("json") {
+        true => of_json(body)?,
+        false => of_html(&String::from_utf8_lossy(body)),
+    };
+    let base = url.join(&base).map_err(|why| format!("the page's base is wrong: {why}"))?;
+    let link =
+        |raw: Raw| Some((raw.name, Link { url: base.join(&raw.href).ok()?, sha256: raw.sha256 }));
+    Ok(links.into_iter().filter_map(link).collect())
+}
+
 /// The file `name` on the page at `url`; the error says what the page is instead.
 pub(super) fn find(url: &Url, content_type: &str, body: &[u8], name: &str) -> Result<Link, String> {
     let links = match content_type.contains("json") {

@@ -4,19 +4,25 @@
 //! may serve the rest. Whoever serves it, only bytes with the lock's digest are published.
 
 mod apt;
+pub mod base;
 mod download;
 #[cfg(test)]
 mod example;
 mod http;
 mod index;
+mod learn;
 pub mod mirrors;
 mod names;
 pub mod pip;
 mod plan;
 mod proxy;
+pub mod reach;
+pub mod registry;
+mod retry;
 mod run;
 #[cfg(test)]
 pub(crate) mod server;
+mod small;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -24,11 +30,14 @@ mod url;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use learn::{Learned, Learner};
 pub use plan::{Download, Origin, Selection, Wheels, plan};
+pub use small::small;
 pub use url::{Scheme, Url};
 
 use crate::error::{Error, Kind, Result};
 use crate::lock::Lock;
+use crate::progress;
 use crate::store::{Store, check_room};
 
 /// How to fetch.
@@ -74,6 +83,8 @@ pub struct Limits {
     pub slowest: u64,
     /// Bytes of an index page.
     pub page: u64,
+    /// Bytes that are sent at once: what a registry certainly has before the next ones go.
+    pub chunk: u64,
 }
 
 impl Default for Limits {
@@ -87,6 +98,7 @@ impl Default for Limits {
             idle: Duration::from_secs(30),
             slowest: 4 << 10,
             page: 64 << 20,
+            chunk: 32 << 20,
         }
     }
 }
@@ -117,6 +129,29 @@ pub fn ensure(lock: &Lock, store: &Store, selection: &Selection, options: &Optio
     check_room(store.root(), missing.iter().map(|download| download.size).sum())?;
     let mirrors = mirrors::Mirrors::find(lock, &missing, &options.env)?;
     run::run(&missing, &mirrors, store, options)
+}
+
+/// Has all of `selection` in the store, then makes something of it. What `make` finds damaged it
+/// sets aside: that is fetched again, and made of once more.
+pub fn with<T>(
+    lock: &Lock,
+    store: &Store,
+    selection: &Selection,
+    options: &Options,
+    make: impl Fn() -> Result<T>,
+) -> Result<T> {
+    ensure(lock, store, selection, options)?;
+    match make() {
+        Err(damage) if damage.kind() == Kind::Digest && !options.offline => {
+            if missing(store, &plan(lock, selection)?)?.is_empty() {
+                return Err(damage); // of something else
+            }
+            progress::say(&format!("note: {}; it is fetched again", damage.message()));
+            ensure(lock, store, selection, options)?;
+            make()
+        }
+        made => made,
+    }
 }
 
 /// Bytes of the files at `urls`, which no lock knows yet, as their servers say.

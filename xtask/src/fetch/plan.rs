@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::url::Url;
 use crate::digest::Sha256;
 use crate::error::{Error, Kind, Result};
-use crate::lock::{Lock, RootKind};
+use crate::lock::{External, Lock, RootKind};
 
 /// Which of the lock's downloads a command needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Selection {
     pub roots: BTreeSet<RootKind>,
     /// Wheels.
     pub wheels: Wheels,
+    /// What TensorFlow's own build asks for, in the lane `source`.
+    pub externals: bool,
 }
 
 /// Which wheels.
@@ -30,13 +32,19 @@ pub enum Wheels {
 impl Selection {
     /// Everything that the lock names.
     pub fn all() -> Self {
-        Selection { roots: [RootKind::Builder, RootKind::Runtime].into(), wheels: Wheels::All }
+        let roots = [RootKind::Builder, RootKind::Runtime].into();
+        Selection { roots, wheels: Wheels::All, externals: true }
+    }
+
+    /// What building TensorFlow itself needs.
+    pub fn source() -> Self {
+        Selection { roots: [RootKind::Builder].into(), wheels: Wheels::None, externals: true }
     }
 
     /// What building ops needs: both roots (the runtime root is what ops are checked
     /// against) and TensorFlow's wheel.
     pub fn build() -> Self {
-        Selection { wheels: Wheels::TensorFlow, ..Selection::all() }
+        Selection { wheels: Wheels::TensorFlow, externals: false, ..Selection::all() }
     }
 }
 
@@ -103,9 +111,27 @@ pub fn plan(lock: &Lock, selection: &Selection) -> Result<Vec<Download>> {
         let origin = Origin::Index { project: wheel.name.clone(), file: wheel.file.clone() };
         downloads.insert(sha256, Download { what, size, sha256, origin });
     }
+    for external in lock.source.iter().filter(|_| selection.externals).flat_map(|s| &s.externals) {
+        let (size, sha256) = (external.size, external.sha256);
+        let what = format!("external {}", external.from);
+        downloads.insert(sha256, Download { what, size, sha256, origin: origin(external)? });
+    }
     let mut downloads: Vec<Download> = downloads.into_values().collect();
     downloads.sort_by(|a, b| (b.size, &a.what).cmp(&(a.size, &b.what)));
     Ok(downloads)
+}
+
+/// Where an input of TensorFlow's own build is from.
+fn origin(external: &External) -> Result<Origin> {
+    let from = &external.from;
+    if let Some((project, file)) = from.strip_prefix("index/").and_then(|f| f.split_once('/')) {
+        return Ok(Origin::Index { project: project.to_owned(), file: file.to_owned() });
+    }
+    let url = Url::parse(from).map_err(|why| {
+        Error::new(Kind::Lock, format!("workspace.lock: external `{from}`: {why}"))
+            .hint("run `cargo xtask update tensorflow`")
+    })?;
+    Ok(Origin::Url(url))
 }
 
 #[cfg(test)]
@@ -135,7 +161,8 @@ mod tests {
     fn a_build_needs_one_wheel_and_a_runtime_root_no_compiler() {
         let lock = example::lock();
         assert!(!names(&lock, &Selection::build()).iter().any(|what| what.contains("numpy")));
-        let runtime = Selection { roots: [RootKind::Runtime].into(), wheels: Wheels::None };
+        let roots = [RootKind::Runtime].into();
+        let runtime = Selection { roots, wheels: Wheels::None, externals: false };
         assert_eq!(names(&lock, &runtime), ["libc6 2.36 (libc6_2.36_amd64.deb)"]);
     }
 

@@ -146,13 +146,17 @@ impl<T: Transport> Transport for WholeUrlTransport<T> {
 
 /// `GET /path` of `host: h` as `GET http://h/path`; `None` for what is no request's head.
 fn with_whole_url(head: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(head).ok()?;
-    let path = text.strip_prefix("GET /")?;
+    let end = head.windows(4).position(|end| end == b"\r\n\r\n")?;
+    let (text, body) = head.split_at(end);
+    let text = std::str::from_utf8(text).ok()?;
+    let (method, rest) = text.split_once(" /")?;
+    let is_head = ["GET", "HEAD", "PATCH", "POST", "PUT"].contains(&method)
+        && rest.lines().next()?.ends_with(" HTTP/1.1");
     let host = text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("host").then(|| value.trim())
     })?;
-    Some(format!("GET http://{host}/{path}").into_bytes())
+    is_head.then(|| [format!("{method} http://{host}/{rest}").as_bytes(), body].concat())
 }
 
 #[cfg(test)]
@@ -220,7 +224,11 @@ mod tests {
         assert!(whole.starts_with(
             b"GET http://mirror.example:80/a?b HTTP/1.1\r\nhost: mirror.example:80\r\n"
         ));
-        assert_eq!(with_whole_url(b"body"), None);
-        assert_eq!(with_whole_url(b"GET /"), None);
+        let head = b"PUT /a HTTP/1.1\r\nhost: h:80\r\n\r\nPUT /\xff\r\n";
+        let whole = with_whole_url(head).unwrap();
+        assert_eq!(whole, b"PUT http://h:80/a HTTP/1.1\r\nhost: h:80\r\n\r\nPUT /\xff\r\n");
+        for other in [&b"body"[..], b"GET /", b"PUT /a\r\nhost: h\r\n\r\n"] {
+            assert_eq!(with_whole_url(other), None);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A web server on loopback that lies as it is told, for tests.
 
+use std::cell::RefCell;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,17 +9,31 @@ use std::time::Duration;
 
 /// A request, as far as a liar cares.
 pub struct Request {
+    pub method: String,
     /// As in the request line; whole URL when a proxy is asked.
     pub target: String,
     /// Lower-case names.
     headers: Vec<(String, String)>,
     /// How many requests came before this one.
     pub number: usize,
+    /// Where the body comes from, until it was read.
+    body: RefCell<Option<TcpStream>>,
 }
 
 impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All that was sent. Who does not ask for it and closes the connection stops in the
+    /// middle.
+    pub fn body(&self) -> Vec<u8> {
+        let length = self.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        if let Some(mut stream) = self.body.borrow_mut().take() {
+            stream.read_exact(&mut body).unwrap();
+        }
+        body
     }
 
     /// First byte asked for.
@@ -55,7 +70,12 @@ pub enum Then {
 impl Answer {
     pub fn new(status: &str, headers: &str, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
-        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+        // A HEAD's answer says how long the body would be.
+        let length = match headers.contains("content-length") {
+            true => String::new(),
+            false => format!("content-length: {}\r\n", body.len()),
+        };
+        let head = format!("HTTP/1.1 {status}\r\n{length}{headers}\r\n");
         Answer { head, body, then: Then::Next }
     }
 
@@ -165,16 +185,21 @@ fn serve(
         }
         let head = String::from_utf8(head).unwrap();
         let mut lines = head.lines();
-        let target = lines.next()?.split(' ').nth(1)?.to_owned();
+        let mut words = lines.next()?.split(' ').map(str::to_owned);
+        let (method, target) = (words.next()?, words.next()?);
         let headers = lines.filter_map(|line| line.split_once(": "));
         let headers =
             headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-        let mut request = Request { target, headers, number: 0 };
+        let body = RefCell::new(stream.try_clone().ok());
+        let mut request = Request { method, target, headers, number: 0, body };
         let mut log = log.lock().unwrap();
         request.number = log.len();
         log.push(Logged { authorization: request.header("authorization").map(str::to_owned) });
         drop(log);
         let answer = handler(&request);
+        if matches!(answer.then, Then::Next) {
+            request.body(); // or it would be the next request
+        }
         stream.write_all(answer.head.as_bytes()).ok()?;
         stream.write_all(&answer.body).ok()?;
         let alive = || !over.load(Ordering::Relaxed);

@@ -41,11 +41,15 @@ impl Case {
     }
 
     fn gcc(&self) -> Result<()> {
+        self.with_gcc(|| Ok(()))
+    }
+
+    fn with_gcc<T>(&self, make: impl Fn() -> Result<T>) -> Result<T> {
         let mut lock = self.lock.clone();
         lock.packages.retain(|package| package.name == "gcc");
         lock.bazel.binary = None;
         let selection = Selection { wheels: Wheels::None, ..Selection::all() };
-        ensure(&lock, &self.store, &selection, &self.options)
+        with(&lock, &self.store, &selection, &self.options, make)
     }
 
     fn has_gcc(&self) -> bool {
@@ -90,6 +94,7 @@ fn quick() -> Options {
         idle: Duration::from_millis(2000),
         slowest: 1 << 20,
         page: 100_000,
+        chunk: 100_000,
     };
     Options { offline: false, jobs: 3, limits, env: BTreeMap::new() }
 }
@@ -489,6 +494,32 @@ fn a_damaged_object_is_fetched_again() {
     std::fs::write(&path, "short").unwrap();
     case.succeeds();
     assert_eq!(server.requests(), 3);
+}
+
+#[test]
+fn what_is_found_damaged_in_use_is_fetched_again_in_the_same_run() {
+    let (mut case, server) = Case::of(honest);
+    case.succeeds();
+    let path = case.store.object(&digest(GCC));
+    let damage = || {
+        let mut damaged = bytes(GCC);
+        damaged[7] ^= 1;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, damaged).unwrap();
+    };
+    let made = |case: &Case| case.with_gcc(|| case.store.verified(&digest(GCC), "gcc"));
+    damage();
+    assert_eq!(std::fs::read(made(&case).unwrap()).unwrap(), bytes(GCC));
+    assert_eq!(server.requests(), 2);
+    // Another digest error is no damage of an object; it is not tried twice.
+    let other = || Err::<(), _>(Error::new(Kind::Digest, "another revision"));
+    assert_eq!(case.with_gcc(other).unwrap_err().message(), "another revision");
+    assert_eq!(server.requests(), 2);
+    // Without a network the damage itself is the error.
+    damage();
+    case.options.offline = true;
+    let error = made(&case).unwrap_err();
+    assert!(error.message().starts_with("gcc in the store is damaged: "), "{error}");
 }
 
 #[test]

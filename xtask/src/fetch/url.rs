@@ -93,8 +93,35 @@ impl Url {
     pub fn below(&self, path: &str) -> Self {
         let mut url = self.clone();
         url.query = None;
-        url.path = format!("{}/{}", self.path.trim_end_matches('/'), encode(path));
+        url.path =
+            format!("{}/{}", self.path.trim_end_matches('/'), encode(path, b"-._~/+:!,=@()"));
         url
+    }
+
+    /// This URL with one more pair in its query; both are encoded.
+    pub(super) fn and(&self, name: &str, value: &str) -> Self {
+        let pair = format!("{}={}", encode(name, b"-._~"), encode(value, b"-._~:/,"));
+        let mut url = self.clone();
+        url.query = Some(match url.query {
+            Some(query) => format!("{query}&{pair}"),
+            None => pair,
+        });
+        url
+    }
+
+    /// This URL without its query.
+    pub(super) fn bare(&self) -> Self {
+        Url { query: None, ..self.clone() }
+    }
+
+    /// Its query alone, which may hold secrets.
+    pub(super) fn query(&self) -> &str {
+        self.query.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a secret for this URL's host may be sent to `other`.
+    pub(super) fn trusts(&self, other: &Url) -> bool {
+        (self.scheme, &self.host) == (other.scheme, &other.host)
     }
 
     /// How its bytes come.
@@ -145,7 +172,7 @@ impl Url {
     }
 
     fn with_password_of(mut self, base: &Url) -> Self {
-        if self.userinfo.is_none() && (self.scheme, &self.host) == (base.scheme, &base.host) {
+        if self.userinfo.is_none() && self.trusts(base) {
             self.userinfo.clone_from(&base.userinfo);
         }
         self
@@ -231,12 +258,11 @@ fn decode(text: &str) -> Vec<u8> {
     out
 }
 
-/// Percent-encodes all but RFC 3986's unreserved and what stands in pool paths and file names.
-fn encode(path: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/+:!,=@()".contains(&b);
-    let mut out = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        match plain(byte) {
+/// Percent-encodes all but letters, digits and `plain`.
+fn encode(text: &str, plain: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte.is_ascii_alphanumeric() || plain.contains(&byte) {
             true => out.push(byte as char),
             false => out.push_str(&format!("%{byte:02X}")),
         }
@@ -245,7 +271,7 @@ fn encode(path: &str) -> String {
 }
 
 /// RFC 4648, section 4, padded.
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     let mut text = STANDARD.encode(bytes);
     text.extend(std::iter::repeat_n('=', text.len().next_multiple_of(4) - text.len()));
     text
@@ -336,6 +362,16 @@ mod tests {
         );
         assert_eq!(mirror.below("a b").file_name(), "a b");
         assert_eq!(url("file:///a%20b").file_path(), b"/a b");
+    }
+
+    #[test]
+    fn a_query_grows_by_encoded_pairs() {
+        let scope =
+            url("https://mirror.example/token?a=b").and("scope", "repository:a/b:pull,push");
+        assert_eq!(
+            scope.and("x", "1&2 +").request(),
+            "https://mirror.example/token?a=b&scope=repository:a/b:pull,push&x=1%262%20%2B"
+        );
     }
 
     #[test]

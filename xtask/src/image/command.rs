@@ -7,62 +7,83 @@ use std::path::{Path, PathBuf};
 use crate::build::stamp::Stamps;
 use crate::build::{self, material, op, source};
 use crate::digest::Sha256;
-use crate::engine::Engine;
+use crate::engine::{self, Engine, Output, Run};
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::fetch;
 use crate::ledger::digests::ALL;
 use crate::ledger::{self, Ledger, Proposals, Row};
-use crate::progress::bytes;
+use crate::progress::{self, bytes};
 use crate::store::Store;
 use crate::workspace::Workspace;
 
 use super::identity::Identity;
 use super::layer::Layer;
-use super::oci;
+use super::oci::{self, Blob};
+use super::push::{self, Pushed};
 use super::run::{self, Written};
 use super::smoke::Smoke;
 use super::stack::Parts;
+use super::tools::Tools;
 
 /// `cargo xtask image`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Write the image as one tar too, for `docker load` and `podman load`
+    /// Write the image as one tar too, for `docker load` and `podman load` (zstd layers unpacked)
     #[arg(long, value_name = "FILE")]
     pub archive: Option<PathBuf>,
     /// Do not start the image's root and run every op's tests in it
     #[arg(long)]
     pub no_smoke: bool,
-    /// Where commands run: native, docker or podman
-    #[arg(long, default_value = "native", value_name = "ENGINE")]
-    pub engine: String,
+    /// Where commands run
+    #[arg(long, env = engine::VARIABLE, default_value_t, value_enum, value_name = "ENGINE")]
+    pub engine: Engine,
+    /// Sending it somewhere.
+    #[command(flatten)]
+    pub push: push::Options,
+    /// Print what was made as JSON
+    #[arg(long)]
+    pub json: bool,
 }
-
-/// The op package of the image's rows in the ledger.
-const PACKAGE: &str = "image";
 
 /// Builds the ops, writes `dist/image/` and compares it with the committed ledger.
 pub fn image(workspace: &Workspace, store: &Store, options: &Options, offline: bool) -> Result<()> {
-    let build = build::run::Options { dry_run: false, engine: options.engine.clone() };
-    build::run::run(workspace, store, &build, offline)?;
+    options.push.check(offline)?;
+    // With either, standard output is for a machine.
+    let say = |text: &str| match options.json || options.push.to.is_some() {
+        true => progress::say(text),
+        false => println!("{text}"),
+    };
+    let build = build::run::Options { dry_run: false, engine: options.engine, etc: None };
+    say(&build::run::run(workspace, store, &build, offline)?);
     let lock = material::locked(workspace)?;
-    fetch::ensure(&lock, store, &fetch::Selection::all(), &fetch::Options::from_env(offline))?;
+    let fetch = fetch::Options::from_env(offline);
+    fetch::ensure(&lock, store, &fetch::Selection::all(), &fetch)?;
+    lock.base.iter().try_for_each(|base| fetch::base::ensure(base, store, &fetch))?;
     let sources = source::collect(workspace, &Stamps::default(), &mut Stamps::default())?;
     let identity = Identity::of(&lock, &sources);
-    let parts = Parts::open(&lock, store, &ops_wheel(workspace)?, program(workspace)?)?;
-    let (engine, packages) = (Engine::named(&options.engine)?, op::discover(&workspace.ops())?);
-    let smoke = Smoke { workspace, store, lock: &lock, engine: &engine, packages: &packages };
-    let test = |layers: &[Layer<'_>], top: &Path| match options.no_smoke {
-        true => Ok(()),
-        false => smoke.test(layers, top),
-    };
-    let written = run::write(&lock, &identity, &parts, store, &workspace.dist(), test)?;
+    let packages = op::discover(&workspace.ops())?;
+    let engine = |run: &Run, output: Output<'_>| options.engine.run(run, output);
+    let logs = workspace.scratch().join("log");
+    let tools = Tools { lock: &lock, store, engine: &engine, logs };
+    let parts = Parts::open(&tools, &ops_wheel(workspace)?, program(workspace)?)?;
+    let smoke = Smoke { workspace, tools: &tools, packages: &packages };
+    let test = |layers: &[Layer<'_>], top: &Path| smoke.test(layers, top);
+    let test = (!options.no_smoke).then_some(test);
+    let (outputs, dist) = (Ledger::read(workspace)?.rows, workspace.dist());
+    let written = run::write(&identity, &parts, &tools, &dist, &outputs, test)?;
     if let Some(place) = &options.archive {
         run::archive(&lock, &identity, &written, place)?;
     }
-    println!("{}", summary(&written));
+    say(&summary(&written));
     let proposals = Proposals::from_env(|name| std::env::var_os(name));
-    let rows = rows(&written, &lock.platform);
-    println!("{}", ledger::image::check(&rows, workspace, &lock.platform, proposals)?);
+    let rows = run::rows(&lock, &written.image, &written.documents);
+    say(&ledger::image::check(&rows, workspace, &lock.platform, proposals)?.to_string());
+    let pushed = options.push.push(&written, &identity.tag(), lock.base.as_ref())?;
+    match (options.json, pushed) {
+        (true, pushed) => println!("{}", report(&written, pushed.as_ref())),
+        (false, Some(pushed)) => println!("{}", pushed.name),
+        (false, None) => {}
+    }
     Ok(())
 }
 
@@ -88,12 +109,19 @@ pub fn ops_wheel(workspace: &Workspace) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The image in the ledger.
-fn rows(written: &Written, platform: &str) -> Vec<Row> {
-    let row = |file: &str, digest| Row::new(PACKAGE, file, platform, digest);
-    let layers = written.image.layers.iter();
-    let layers = layers.map(|layer| row(&format!("layer {}", layer.name), layer.blob.diff_id));
-    layers.chain([row("manifest", written.documents.manifest.digest)]).collect()
+/// What was written and sent, for machines.
+fn report(written: &Written, pushed: Option<&Pushed>) -> serde_json::Value {
+    let layer = |layer: &oci::Layer| {
+        let Blob { digest, size, diff_id } = &layer.blob;
+        let (digest, diff_id) = (oci::named(digest), oci::named(diff_id));
+        serde_json::json!({"name": layer.name, "digest": digest, "size": size, "diff-id": diff_id})
+    };
+    serde_json::json!({
+        "image": oci::named(&written.documents.manifest.digest),
+        "layers": written.image.layers.iter().map(layer).collect::<Vec<_>>(),
+        "place": written.place,
+        "pushed": pushed,
+    })
 }
 
 /// What was written, for people; the last line is the image's name.

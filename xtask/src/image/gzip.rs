@@ -5,7 +5,7 @@
 //! between is deflated here. Bytes depend on nothing but what is in them: no name, no time,
 //! one level, and chunks of one size however many threads deflate them.
 
-use std::io::{self, Write};
+use std::io;
 use std::num::NonZero;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
@@ -18,9 +18,9 @@ const CHUNK: usize = 1 << 20;
 /// Deflate's level: a third more time would save a thirtieth of what is deflated here.
 const LEVEL: u32 = 6;
 
-/// A gzip stream of what is written to it, and of members that are deflated already.
-pub struct Gzip<W> {
-    out: W,
+/// A gzip stream of what is put into it, and of members that are deflated already. What comes
+/// out is added to a buffer of the caller's.
+pub struct Gzip {
     /// Chunks that wait to be deflated together; all but the last are full.
     chunks: Vec<Vec<u8>>,
     threads: usize,
@@ -28,62 +28,66 @@ pub struct Gzip<W> {
     compress: Compress,
 }
 
-impl<W: Write> Gzip<W> {
-    /// A stream to `out`.
-    pub fn new(out: W) -> Self {
+impl Default for Gzip {
+    fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Gzip { out, chunks: Vec::new(), threads, compress: raw() }
-    }
-
-    /// Adds a raw deflate stream of `size` bytes with this CRC-32, which `deflated` reads.
-    pub fn member(&mut self, deflated: &mut impl io::Read, crc: u32, size: u64) -> io::Result<()> {
-        self.deflate()?;
-        self.out.write_all(&HEADER)?;
-        io::copy(deflated, &mut self.out)?;
-        self.out.write_all(&trailer(crc, size))
-    }
-
-    /// Ends the stream.
-    pub fn finish(mut self) -> io::Result<W> {
-        self.deflate()?;
-        Ok(self.out)
-    }
-
-    /// Writes all chunks, deflated on as many threads.
-    fn deflate(&mut self) -> io::Result<()> {
-        let chunks = std::mem::take(&mut self.chunks);
-        if let [only] = &chunks[..] {
-            self.compress.reset();
-            return self.out.write_all(&deflated(only, &mut self.compress)?);
-        }
-        std::thread::scope(|scope| {
-            let work: Vec<_> =
-                chunks.iter().map(|chunk| scope.spawn(|| deflated(chunk, &mut raw()))).collect();
-            work.into_iter().try_for_each(|thread| {
-                let member = thread.join().map_err(|_| io::Error::other("deflate failed"))??;
-                self.out.write_all(&member)
-            })
-        })
+        Gzip { chunks: Vec::new(), threads, compress: raw() }
     }
 }
 
-impl<W: Write> Write for Gzip<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            if self.chunks.len() == self.threads {
-                self.deflate()?;
+impl Gzip {
+    /// Adds `bytes`, which are deflated here: as soon as every thread has a full chunk, or
+    /// another member begins.
+    pub fn put(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+                if self.chunks.len() == self.threads {
+                    self.flush(out)?;
+                }
+                self.chunks.push(Vec::new());
             }
-            self.chunks.push(Vec::new());
+            let Some(chunk) = self.chunks.last_mut() else { break };
+            let (now, later) = bytes.split_at(bytes.len().min(CHUNK - chunk.len()));
+            chunk.extend_from_slice(now);
+            bytes = later;
         }
-        let Some(chunk) = self.chunks.last_mut() else { return Ok(0) };
-        let count = bytes.len().min(CHUNK - chunk.len());
-        chunk.extend_from_slice(&bytes[..count]);
-        Ok(count)
+        Ok(())
     }
 
-    /// Nothing: a chunk is deflated when it is full, or a member follows.
-    fn flush(&mut self) -> io::Result<()> {
+    /// Begins a member whose deflate stream the caller adds to `out`.
+    pub fn begin(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        self.flush(out)?;
+        out.extend_from_slice(&HEADER);
         Ok(())
+    }
+
+    /// Ends the member that was begun: its content has this CRC-32 and `size` bytes.
+    pub fn end(&mut self, crc: u32, size: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&trailer(crc, size));
+    }
+
+    /// Deflates all chunks, each on a thread.
+    pub fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        if let [only] = &self.chunks[..] {
+            self.compress.reset();
+            deflated(only, &mut self.compress, out)?;
+            self.chunks.clear();
+            return Ok(());
+        }
+        let chunks = std::mem::take(&mut self.chunks);
+        std::thread::scope(|scope| {
+            let deflate = |chunk| {
+                let mut member = Vec::new();
+                deflated(chunk, &mut raw(), &mut member).map(|()| member)
+            };
+            let work: Vec<_> =
+                chunks.iter().map(|chunk| scope.spawn(move || deflate(chunk))).collect();
+            work.into_iter().try_for_each(|thread| {
+                let member = thread.join().map_err(|_| io::Error::other("deflate failed"))??;
+                out.extend_from_slice(&member);
+                Ok(())
+            })
+        })
     }
 }
 
@@ -92,21 +96,21 @@ fn raw() -> Compress {
     Compress::new(Compression::new(LEVEL), false)
 }
 
-/// One member of `bytes`.
-fn deflated(bytes: &[u8], compress: &mut Compress) -> io::Result<Vec<u8>> {
-    let mut member = HEADER.to_vec();
+/// Adds one member of `bytes` to `out`.
+fn deflated(bytes: &[u8], compress: &mut Compress, out: &mut Vec<u8>) -> io::Result<()> {
+    out.extend_from_slice(&HEADER);
     loop {
-        member.reserve(bytes.len() / 2 + 64);
+        out.reserve(bytes.len() / 2 + 64);
         let read = usize::try_from(compress.total_in()).unwrap_or(bytes.len());
-        let status = compress.compress_vec(&bytes[read..], &mut member, FlushCompress::Finish);
+        let status = compress.compress_vec(&bytes[read..], out, FlushCompress::Finish);
         if status? == Status::StreamEnd {
             break;
         }
     }
     let mut crc = Crc::new();
     crc.update(bytes);
-    member.extend(trailer(crc.sum(), bytes.len() as u64));
-    Ok(member)
+    out.extend_from_slice(&trailer(crc.sum(), bytes.len() as u64));
+    Ok(())
 }
 
 /// CRC-32, and the size modulo 2^32.
@@ -121,7 +125,7 @@ fn trailer(crc: u32, size: u64) -> [u8; 8] {
 mod tests {
     use super::*;
     use flate2::write::DeflateEncoder;
-    use std::io::Read as _;
+    use std::io::{Read as _, Write as _};
 
     fn noise(length: usize) -> Vec<u8> {
         (0..length).map(|i| (i * i % 251) as u8).collect()
@@ -136,11 +140,13 @@ mod tests {
         let mut crc = Crc::new();
         crc.update(&inside);
 
-        let mut gzip = Gzip::new(Vec::new());
-        gzip.write_all(&before).unwrap();
-        gzip.member(&mut &raw[..], crc.sum(), inside.len() as u64).unwrap();
-        gzip.write_all(&after).unwrap();
-        let stream = gzip.finish().unwrap();
+        let (mut gzip, mut stream) = (Gzip::default(), Vec::new());
+        gzip.put(&before, &mut stream).unwrap();
+        gzip.begin(&mut stream).unwrap();
+        stream.extend_from_slice(&raw);
+        gzip.end(crc.sum(), inside.len() as u64, &mut stream);
+        gzip.put(&after, &mut stream).unwrap();
+        gzip.flush(&mut stream).unwrap();
         assert!(stream.windows(raw.len()).any(|window| window == raw), "deflated anew");
 
         let mut read = Vec::new();
@@ -152,9 +158,10 @@ mod tests {
     fn the_number_of_threads_and_the_size_of_writes_leave_no_trace() {
         let bytes = noise(7 * CHUNK / 2);
         let stream = |threads, pieces| {
-            let mut gzip = Gzip { threads, ..Gzip::new(Vec::new()) };
-            bytes.chunks(pieces).for_each(|piece| gzip.write_all(piece).unwrap());
-            gzip.finish().unwrap()
+            let (mut gzip, mut out) = (Gzip { threads, ..Gzip::default() }, Vec::new());
+            bytes.chunks(pieces).for_each(|piece| gzip.put(piece, &mut out).unwrap());
+            gzip.flush(&mut out).unwrap();
+            out
         };
         let one = stream(1, 1000);
         assert!(one == stream(3, CHUNK * 2) && one == stream(8, 77_777));

@@ -50,7 +50,7 @@ impl<'l> Identity<'l> {
     /// Labels of the image (OCI image specification v1.1, "Pre-Defined Annotation Keys").
     pub fn labels(&self) -> BTreeMap<String, String> {
         let (lock, tensorflow) = (self.lock, &self.lock.tensorflow);
-        [
+        let mut labels: BTreeMap<String, String> = [
             ("dev.lockstep.lock", lock.digest().to_string()),
             ("dev.lockstep.tensorflow.git-version", tensorflow.git_version.clone()),
             ("dev.lockstep.tensorflow.revision", tensorflow.revision.clone()),
@@ -62,7 +62,18 @@ impl<'l> Identity<'l> {
             ("org.opencontainers.image.version", lock.ops.version.clone()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
-        .into()
+        .into();
+        if lock.image.slim {
+            labels.insert("dev.lockstep.slim".to_owned(), "true".to_owned());
+        }
+        if let Some(base) = &lock.base {
+            let mut label = |key: &str, value| {
+                labels.insert(format!("org.opencontainers.image.base.{key}"), value);
+            };
+            label("digest", super::oci::named(&base.digest));
+            label("name", base.name.clone());
+        }
+        labels
     }
 
     /// The file `identity` in the image: a key and its values a line, tabs between them.

@@ -1,33 +1,29 @@
 //! A layer: members in order of their paths, as a tar stream and as a compressed blob.
 //!
 //! Neither is ever in memory, nor is a wheel unpacked on the way: the blob takes the
-//! wheel's own deflate streams ([`super::gzip`]). What is hashed for the diff id is
-//! inflated once, and each file's bytes are held against the digest that its tree or its
-//! wheel's RECORD names.
+//! wheel's own deflate streams ([`super::gzip`]), and only for its digest ([`super::diff`])
+//! the stream is made, once ([`super::press`]).
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read as _, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::digest::{Hasher, Key, Sha256};
-use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::interrupt;
+use crate::pieces;
 use crate::root::path::TreePath;
 use crate::root::wheel::Wheel;
-use crate::root::zip::{Member as Packed, Method};
-use crate::store::{Entry, Node, write_error};
+use crate::root::zip::Member as Packed;
+use crate::store::{Entry, Node};
 
-use super::gzip::Gzip;
+use super::diff::{self, Records};
 use super::identity::SHARE;
+use super::press::press;
 use super::tar::{self, Sort};
 
 /// Raise it when the same members become other bytes.
 const FORM: &str = "image layer 1";
-/// Bytes read at a time, and pieces that wait to be hashed.
-const PIECE: usize = 256 << 10;
-const QUEUE: usize = 16;
 
 /// Where a member's bytes are.
 #[derive(Debug)]
@@ -125,11 +121,7 @@ impl<'w> Layer<'w> {
 
     /// Sum of its files' sizes in bytes.
     pub fn bytes(&self) -> u64 {
-        let size = |member: &Member<'_>| match member.entry.node {
-            Node::File { size, .. } => size,
-            _ => 0,
-        };
-        self.members.values().map(size).sum()
+        self.members.values().map(Member::size).sum()
     }
 
     /// Refuses a path that is something else in a layer below, and takes the modes of the
@@ -168,52 +160,38 @@ impl<'w> Layer<'w> {
 
     /// Writes the compressed blob to `out`, which people know as the file `place`.
     pub fn compress<W: Write>(&self, out: W, place: &Path) -> Result<W> {
-        let failed = |cause| write_error(place, 0, &cause);
-        let mut gzip = Gzip::new(out);
+        press(self, Records::Trust, out, place).map(|(out, _)| out)
+    }
+
+    /// Gives the tar stream to `sink`. What a file's own digest is compared with is as for
+    /// [`super::diff::id`].
+    pub fn stream(
+        &self,
+        records: Records,
+        mut sink: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         for (path, member) in &self.members {
             interrupt::check()?;
-            gzip.write_all(&self.header(path, member)?).map_err(failed)?;
-            match &member.content {
-                Content::Packed(wheel, packed) if packed.method == Method::Deflated => {
-                    gzip.member(&mut wheel.raw(packed), packed.crc, packed.size).map_err(failed)?;
+            sink(&self.header(path, member)?)?;
+            let packed = matches!(member.content, Content::Packed(..));
+            match member.entry.node {
+                Node::File { digest, .. } if !packed || records == Records::Check => {
+                    let mut hasher = Hasher::default();
+                    member.content.copy(|piece| {
+                        hasher.update(piece);
+                        sink(piece)
+                    })?;
+                    diff::compare(path, &digest, &hasher.finish())?;
                 }
-                content => content.copy(|piece| gzip.write_all(&piece).map_err(failed))?,
+                _ => member.content.copy(&mut sink)?,
             }
-            gzip.write_all(member.padding()).map_err(failed)?;
+            sink(member.padding())?;
         }
-        gzip.write_all(&tar::END).map_err(failed)?;
-        gzip.finish().map_err(failed)
+        sink(&tar::END)
     }
 
-    /// The digest of its tar stream (OCI image configuration v1.1, "Layer DiffID"). One
-    /// thread reads and inflates, another hashes; each file's own digest is checked too.
-    pub fn diff_id(&self) -> Result<Sha256> {
-        std::thread::scope(|scope| {
-            let (send, receive) = sync_channel(QUEUE);
-            let hashing = scope.spawn(move || hash(&receive));
-            let read = self.read(&send);
-            drop(send);
-            let hashed = hashing.join().map_err(|_| bug("the hashing thread failed"))?;
-            // A reader that found nobody listening is not the one to say why.
-            hashed.and_then(|digest| read.map(|()| digest))
-        })
-    }
-
-    fn read(&self, send: &SyncSender<Piece>) -> Result<()> {
-        let give = |piece| send.send(piece).map_err(|_| bug("the hashing thread is gone"));
-        for (path, member) in &self.members {
-            interrupt::check()?;
-            give(Piece::Frame(self.header(path, member)?))?;
-            if let Node::File { digest, .. } = member.entry.node {
-                member.content.copy(|piece| give(Piece::Content(piece)))?;
-                give(Piece::End { path: path.clone(), digest })?;
-            }
-            give(Piece::Frame(member.padding().to_vec()))?;
-        }
-        give(Piece::Frame(tar::END.to_vec()))
-    }
-
-    fn header(&self, path: &TreePath, member: &Member<'_>) -> Result<Vec<u8>> {
+    /// What stands before a member in the tar stream.
+    pub fn header(&self, path: &TreePath, member: &Member<'_>) -> Result<Vec<u8>> {
         let mut header = Vec::with_capacity(tar::BLOCK);
         let sort = match &member.entry.node {
             Node::Folder => Sort::Folder,
@@ -239,70 +217,31 @@ impl Member<'_> {
         Member { entry: Entry::folder(mode), content: Content::Nothing }
     }
 
-    fn padding(&self) -> &'static [u8] {
-        const ZEROS: &[u8] = &[0; tar::BLOCK];
+    /// Bytes of its content.
+    pub fn size(&self) -> u64 {
         match self.entry.node {
-            Node::File { size, .. } => &ZEROS[..tar::padding(size)],
-            _ => &[],
+            Node::File { size, .. } => size,
+            _ => 0,
         }
+    }
+
+    /// What follows its bytes in the tar stream.
+    pub fn padding(&self) -> &'static [u8] {
+        const ZEROS: &[u8] = &[0; tar::BLOCK];
+        &ZEROS[..tar::padding(self.size())]
     }
 }
 
 impl Content<'_> {
-    fn copy(&self, mut sink: impl FnMut(Vec<u8>) -> Result<()>) -> Result<()> {
+    /// Gives all bytes to `sink`, piece by piece.
+    pub fn copy(&self, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match self {
             Content::Nothing => Ok(()),
-            Content::Bytes(bytes) => bytes.chunks(PIECE).try_for_each(|piece| sink(piece.to_vec())),
-            Content::Packed(wheel, packed) => wheel.copy(packed, |piece| sink(piece.to_vec())),
-            Content::File(path) => {
-                let mut file = File::open(path).at("open", path)?;
-                loop {
-                    let mut piece = vec![0; PIECE];
-                    match file.read(&mut piece).at("read", path)? {
-                        0 => return Ok(()),
-                        count => piece.truncate(count),
-                    }
-                    sink(piece)?;
-                }
-            }
+            Content::Bytes(bytes) => sink(bytes),
+            Content::Packed(wheel, packed) => wheel.copy(packed, sink),
+            Content::File(path) => pieces::each(path, sink),
         }
     }
-}
-
-/// A piece of a tar stream on its way to be hashed.
-enum Piece {
-    /// A header or padding.
-    Frame(Vec<u8>),
-    /// Bytes of a file.
-    Content(Vec<u8>),
-    /// All bytes of the file at `path` were given.
-    End { path: TreePath, digest: Sha256 },
-}
-
-fn hash(pieces: &Receiver<Piece>) -> Result<Sha256> {
-    let (mut stream, mut file) = (Hasher::default(), Hasher::default());
-    for piece in pieces {
-        match piece {
-            Piece::Frame(bytes) => stream.update(&bytes),
-            Piece::Content(bytes) => {
-                stream.update(&bytes);
-                file.update(&bytes);
-            }
-            Piece::End { path, digest } => {
-                let found = std::mem::take(&mut file).finish();
-                if found != digest {
-                    return Err(differs(&path, &digest, &found));
-                }
-            }
-        }
-    }
-    Ok(stream.finish())
-}
-
-fn differs(path: &TreePath, expected: &Sha256, found: &Sha256) -> Error {
-    let message = format!("`{path}` in the image: expected sha256 {expected}, found {found}");
-    Error::new(Kind::Digest, message)
-        .hint("run `cargo xtask fetch`: what is damaged is fetched again")
 }
 
 fn owned_twice(path: &TreePath, one: &str, other: &str) -> Error {
@@ -311,13 +250,10 @@ fn owned_twice(path: &TreePath, one: &str, other: &str) -> Error {
         .hint("leave one of them out of workspace.toml, then run `cargo xtask update`")
 }
 
-fn bug(what: &str) -> Error {
-    Error::new(Kind::Io, what)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pieces::PIECE;
     use std::io::Read;
 
     /// A layer with one file of each sort of content.
@@ -340,20 +276,18 @@ mod tests {
         let blob = layer.compress(Vec::new(), "b".as_ref()).unwrap();
         let mut stream = Vec::new();
         flate2::read::MultiGzDecoder::new(&blob[..]).read_to_end(&mut stream).unwrap();
-        assert_eq!(layer.diff_id().unwrap(), Sha256::of(&stream));
+        assert_eq!(diff::id(&layer, Records::Check).unwrap(), Sha256::of(&stream));
+        let mut again = Vec::new();
+        let put = |piece: &[u8]| {
+            again.extend_from_slice(piece);
+            Ok(())
+        };
+        layer.stream(Records::Check, put).unwrap();
+        assert!(again == stream);
         let mut archive = ::tar::Archive::new(&stream[..]);
         let names =
             archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string());
         assert_eq!(names.collect::<Vec<_>>(), ["bin", "usr/", "usr/bin/", "usr/bin/a", "usr/f"]);
-    }
-
-    #[test]
-    fn a_file_that_is_not_what_its_tree_says_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let layer = layer(folder.path());
-        std::fs::write(folder.path().join("f"), vec![8; 3 * PIECE]).unwrap();
-        let error = layer.diff_id().unwrap_err();
-        assert!(error.message().starts_with("`usr/f` in the image: expected sha256"), "{error}");
     }
 
     #[test]

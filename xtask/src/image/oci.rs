@@ -7,14 +7,19 @@ use serde::Serialize;
 
 use crate::digest::Sha256;
 use crate::error::{Error, Kind, Result};
+use crate::lock::Compression;
 
 /// Text of the file `oci-layout` ("Image Layout Specification", oci-layout file).
 pub const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// In the config's history, what comes before a layer's name.
+pub const BY: &str = "lockstep ";
 
 /// A compressed layer: what it is called by, and what comes out of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub struct Blob {
 }
 
 /// A layer of an image.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     /// What it is called.
     pub name: String,
@@ -36,6 +41,26 @@ pub struct Layer {
     pub about: String,
     /// Its bytes.
     pub blob: Blob,
+    /// How they are compressed.
+    pub compression: Compression,
+}
+
+impl Layer {
+    /// "Image Layer Filesystem Changeset", and the two that are compressed.
+    fn media_type(&self) -> &'static str {
+        match self.compression {
+            Compression::Gzip => GZIP,
+            Compression::Zstd => ZSTD,
+        }
+    }
+}
+
+/// How a layer of ours that has this media type is compressed.
+pub fn compression(media_type: &str) -> Compression {
+    match media_type {
+        ZSTD => Compression::Zstd,
+        _ => Compression::Gzip,
+    }
 }
 
 /// How a container of the image starts.
@@ -127,7 +152,7 @@ impl Image {
     }
 
     fn manifest(&self, config: &Document) -> Result<Document> {
-        let layer = |layer: &Layer| Descriptor::of(LAYER, &layer.blob.digest, layer.blob.size);
+        let layer = |one: &Layer| Descriptor::of(one.media_type(), &one.blob.digest, one.blob.size);
         Document::of(&Manifest {
             annotations: &self.labels,
             config: Descriptor::of(CONFIG, &config.digest, config.text.len() as u64),
@@ -209,7 +234,7 @@ struct History<'a> {
 
 impl<'a> History<'a> {
     fn of(layer: &'a Layer, created: &'a str) -> Self {
-        History { comment: &layer.about, created, created_by: format!("lockstep {}", layer.name) }
+        History { comment: &layer.about, created, created_by: format!("{BY}{}", layer.name) }
     }
 }
 
@@ -282,7 +307,12 @@ mod tests {
                 stop_signal: "SIGTERM".to_owned(),
             },
             labels: [("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())].into(),
-            layers: vec![Layer { name: "base".to_owned(), about: "Debian".to_owned(), blob }],
+            layers: vec![Layer {
+                name: "base".to_owned(),
+                about: "Debian".to_owned(),
+                blob,
+                compression: Compression::Gzip,
+            }],
         }
     }
 
@@ -297,6 +327,15 @@ mod tests {
         insta::assert_snapshot!(text(&config), @r#"{"architecture":"amd64","config":{"Cmd":["help"],"Entrypoint":["/entry"],"Env":["PATH=/usr/bin"],"Labels":{"a":"1","b":"2"},"StopSignal":"SIGTERM","User":"1000:1000","WorkingDir":"/tmp"},"created":"2026-03-05T00:16:00Z","history":[{"comment":"Debian","created":"2026-03-05T00:16:00Z","created_by":"lockstep base"}],"os":"linux","rootfs":{"diff_ids":["sha256:90aebae315675cbf04612de4f7d5874850f48e0b8dd82becbeaa47ca93f5ebfb"],"type":"layers"}}"#);
         insta::assert_snapshot!(text(&manifest), @r#"{"annotations":{"a":"1","b":"2"},"config":{"digest":"sha256:c3974547f5972bbe77f94590f72d4cb79232175070b56db299e7d2834438ded2","mediaType":"application/vnd.oci.image.config.v1+json","size":442},"layers":[{"digest":"sha256:fa2c8cc4f28176bbeed4b736df569a34c79cd3723e9ec42f9674b4d46ac6b8b8","mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":7}],"mediaType":"application/vnd.oci.image.manifest.v1+json","schemaVersion":2}"#);
         insta::assert_snapshot!(text(&index), @r#"{"manifests":[{"annotations":{"org.opencontainers.image.ref.name":"t"},"digest":"sha256:7dc3a13ad808a32e268fb8553fa4d89c56a9ed53a0e1f6f67085a810f373bea4","mediaType":"application/vnd.oci.image.manifest.v1+json","platform":{"architecture":"amd64","os":"linux"},"size":431}],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2}"#);
+    }
+
+    #[test]
+    fn how_a_layer_is_compressed_moves_the_manifest_alone() {
+        let (gzip, mut zstd) = (image(), image());
+        zstd.layers[0].compression = Compression::Zstd;
+        let (gzip, zstd) = (gzip.documents("t").unwrap(), zstd.documents("t").unwrap());
+        assert_eq!(gzip.config, zstd.config);
+        assert_eq!(text(&zstd.manifest), text(&gzip.manifest).replace("tar+gzip", "tar+zstd"));
     }
 
     #[test]

@@ -13,28 +13,29 @@ use std::path::{Path, PathBuf};
 
 use crate::build::op::OpPackage;
 use crate::digest::Key;
-use crate::engine::{Engine, Log, Mount, Output, Run};
+use crate::engine::{Log, Mount, Output, Run};
 use crate::error::{Error, IoContext as _, Kind, Result};
-use crate::lock::Lock;
 use crate::progress;
 use crate::root;
 use crate::root::runtime::dist_packages;
-use crate::store::{Manifest, Store};
+use crate::store::Manifest;
 use crate::workspace::Workspace;
 
 use super::identity::{self, CHECK, ENTRYPOINT};
 use super::layer::Layer;
+use super::slim;
+use super::tools::Tools;
+use super::unpack::unpacked;
+
+/// Starts a chief, a worker and a parameter server, and has each op run on the latter two.
+const CLUSTER: &str = include_str!("smoke_cluster.py");
 
 /// What the smoke test needs besides the image.
 pub struct Smoke<'a> {
     /// The checkout: op packages' tests, and a place for logs.
     pub workspace: &'a Workspace,
-    /// The store.
-    pub store: &'a Store,
-    /// The lock.
-    pub lock: &'a Lock,
-    /// What runs the root.
-    pub engine: &'a Engine,
+    /// Lock, store, and what runs the root.
+    pub tools: &'a Tools<'a>,
     /// The op packages, whose tests are run.
     pub packages: &'a [OpPackage],
 }
@@ -47,13 +48,14 @@ impl Smoke<'_> {
         let toolchains = Manifest::of_tree(&self.workspace.toolchains())?.digest();
         let key = layers
             .iter()
-            .fold(Key::new("smoke 1"), |key, layer| key.field("layer", layer.key().bytes()));
+            .fold(Key::new("smoke 2"), |key, layer| key.field("layer", layer.key().bytes()))
+            .field("cluster", CLUSTER);
         let key = key.field("ops", ops.bytes()).field("toolchains", toolchains.bytes()).finish();
         let passed = |folder: &Path| {
             self.run_all(layers, top)?;
             Manifest::of_tree(folder)
         };
-        self.store.tree("smoke", &key, passed).map(drop)
+        self.tools.store.tree("smoke", &key, passed).map(drop)
     }
 
     fn run_all(&self, layers: &[Layer<'_>], top: &Path) -> Result<()> {
@@ -73,13 +75,14 @@ impl Smoke<'_> {
             let argv = ["/usr/bin/python3", "-m", "unittest", "discover", "-v", "-s", &tests];
             self.run(package.name(), &mounts, &argv)?;
         }
-        Ok(())
+        let entrypoint = format!("/{ENTRYPOINT}");
+        self.run("cluster", &mounts, &["/usr/bin/python3", "-c", CLUSTER, &entrypoint])
     }
 
     fn mounts(&self, folder: &Path) -> Result<(PathBuf, Vec<Mount>)> {
-        let root = root::runtime::ensure(self.lock, self.store)?;
-        let site = root::site::ensure(self.lock, self.store)?;
-        let place = dist_packages(&self.lock.python);
+        let root = root::runtime::ensure(self.tools.lock, self.tools.store)?;
+        let site = slim::site(self.tools)?;
+        let place = dist_packages(&self.tools.lock.python);
         let (top, own) = (folder.join("top"), folder.join("own"));
         let local = [&top, &own, &root].map(|tree| tree.join("usr/local"));
         let mounts = vec![
@@ -97,7 +100,7 @@ impl Smoke<'_> {
     /// Runs one command through the image's entrypoint, as a container would.
     fn run(&self, name: &str, (root, mounts): &(PathBuf, Vec<Mount>), argv: &[&str]) -> Result<()> {
         progress::say(&format!("smoke test: {name}"));
-        let start = identity::start(self.lock);
+        let start = identity::start(self.tools.lock);
         let quiet = [("TF_CPP_MIN_LOG_LEVEL".to_owned(), "2".to_owned())];
         let entrypoint = format!("/{ENTRYPOINT}");
         let run = Run {
@@ -111,7 +114,7 @@ impl Smoke<'_> {
             cwd: start.folder,
         };
         let log = self.workspace.scratch().join(format!("log/smoke-{name}.log"));
-        let outcome = self.engine.run(&run, Output::Log(Log::at(&log)))?;
+        let outcome = (self.tools.engine)(&run, Output::Log(Log::at(&log)))?;
         if outcome.success() {
             return Ok(());
         }
@@ -132,7 +135,7 @@ impl Smoke<'_> {
 fn unpack(blob: &Path, place: &Path) -> Result<()> {
     fs::create_dir(place).at("create", place)?;
     let file = File::open(blob).at("open", blob)?;
-    let stream = flate2::read::MultiGzDecoder::new(BufReader::new(file));
+    let stream = unpacked(BufReader::new(file)).at("read", blob)?;
     tar::Archive::new(stream).unpack(place).at("unpack a layer into", place)
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lock;
 use crate::error::{Error, Kind, Result};
+use crate::reference::Reference;
 
 /// Sorted, nothing twice, and no name or path that leads anywhere else.
 pub(super) fn sound(lock: &Lock) -> Result<()> {
@@ -20,7 +21,17 @@ pub(super) fn sound(lock: &Lock) -> Result<()> {
         let wheel_file = is_file_name(&wheel.file) && wheel.file.ends_with(".whl");
         require(wheel_file, "wheel", &wheel.name, "file", &wheel.file)?;
     }
+    if let Some(base) = &lock.base {
+        let whole = base.name.parse().is_ok_and(|name: Reference| name.repository() == base.name);
+        require(whole, "base", &base.name, "name", &base.name)?;
+        require(!base.layers.is_empty(), "base", &base.name, "layers", "[]")?;
+    }
     let package = &lock.tensorflow.package;
+    if let Some(source) = &lock.source {
+        sorted("external", source.externals.iter().map(|external| external.from.as_str()))?;
+        return require(lock.tensorflow.lane == "source", "tensorflow", package, "lane", "wheel");
+    }
+    require(lock.tensorflow.lane == "wheel", "tensorflow", package, "lane", &lock.tensorflow.lane)?;
     let wheel = lock.tensorflow_wheel().map_or("no wheel", |wheel| wheel.version.as_str());
     require(wheel == lock.tensorflow.version, "tensorflow", package, "version", wheel)
 }

@@ -17,6 +17,8 @@ use crate::digest::Sha256;
 use crate::error::Result;
 use crate::pins::Pins;
 
+pub use crate::pins::Compression;
+
 pub use self::moves::{Move, moves};
 
 /// The schema version that this code reads and writes.
@@ -42,6 +44,15 @@ pub struct Lock {
     pub python: String,
     /// Name and version of the ops wheel.
     pub ops: OpsWheel,
+    /// How TensorFlow is built, in the lane `source`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// How the image is made, where not in the ordinary way.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub image: Image,
+    /// The image that ours starts from, when it does not start from nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// Debian packages, sorted by name.
     #[serde(rename = "package")]
     pub packages: Vec<Package>,
@@ -58,6 +69,9 @@ pub struct Bazel {
     pub version: String,
     /// What `bazel --version` must answer, for example `bazel 1.2.3- (@non-git)`.
     pub answer: String,
+    /// Whether it finds what it builds with by `MODULE.bazel` (bzlmod) instead of `WORKSPACE`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub modules: bool,
     /// The official release binary, when Bazel is pinned by URL; otherwise Bazel is one of
     /// the builder's Debian packages.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,11 +90,52 @@ pub struct Binary {
     pub sha256: Sha256,
 }
 
+/// What a person chose for the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Image {
+    /// Of its layers.
+    #[serde(skip_serializing_if = "is_default")]
+    pub compression: Compression,
+    /// Whether it leaves out what only compiles, tests or debugs code.
+    #[serde(skip_serializing_if = "is_default")]
+    pub slim: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// An image in a registry, of which the layers are used and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Base {
+    /// `registry.example/debian`.
+    pub name: String,
+    /// As the person pinned it: of its manifest, or of the list of its platforms' manifests.
+    pub digest: Sha256,
+    /// The layers of our platform, the lowest first.
+    #[serde(rename = "layer")]
+    pub layers: Vec<BaseLayer>,
+}
+
+/// A layer of a [`Base`], gzip of a tar stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BaseLayer {
+    /// Bytes of the blob.
+    pub size: u64,
+    /// Of the blob.
+    pub sha256: Sha256,
+    /// Of the tar stream.
+    pub diff_id: Sha256,
+}
+
 /// TensorFlow's identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TensorFlow {
-    /// `wheel` (later also `source`).
+    /// `wheel` or `source`.
     pub lane: String,
     /// Distribution name on the index, `tensorflow-cpu`; its wheel is in [`Lock::wheels`].
     pub package: String,
@@ -90,6 +145,40 @@ pub struct TensorFlow {
     pub revision: String,
     /// What the wheel says of itself: `tf.version.GIT_VERSION`.
     pub git_version: String,
+}
+
+/// How TensorFlow is built from source, and all that its build asks a network for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Source {
+    /// The git repository; the revision is TensorFlow's own.
+    pub git: String,
+    /// The target that yields the wheel.
+    pub target: String,
+    /// Bazel's `--config`s, in their order.
+    pub configs: Vec<String>,
+    /// Bazel's `--repo_env`s, `NAME=value`.
+    pub repo_env: Vec<String>,
+    /// Gigabytes that the build needs on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_gb: Option<u64>,
+    /// Of the commit, Bazel and the flags that the vault was gathered for.
+    pub vault: Sha256,
+    /// What is in the vault, sorted by where it is from.
+    #[serde(rename = "external", default)]
+    pub externals: Vec<External>,
+}
+
+/// One file that TensorFlow's build asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct External {
+    /// A URL, or `index/PROJECT/FILE` of the Python index.
+    pub from: String,
+    /// Bytes.
+    pub size: u64,
+    /// Of the file.
+    pub sha256: Sha256,
 }
 
 /// The wheel that carries every op.
@@ -237,6 +326,7 @@ impl Lock {
             bazel: Bazel {
                 version: "1.2.3".to_owned(),
                 answer: "bazel 1.2.3".to_owned(),
+                modules: false,
                 binary: Some(Binary {
                     url: "https://mirror.example/bazel".to_owned(),
                     size: 5,
@@ -252,6 +342,9 @@ impl Lock {
             },
             python: "3.9".to_owned(),
             ops: OpsWheel { name: "my-ops".to_owned(), version: "0.1.0".to_owned() },
+            source: None,
+            image: Image::default(),
+            base: None,
             packages: vec![
                 package("libc6", &[RootKind::Builder, RootKind::Runtime]),
                 package("sed", &[RootKind::Builder]),

@@ -86,6 +86,15 @@ fn facts(lock: &Lock) -> BTreeMap<String, Fact> {
         fact(format!("wheel {}", wheel.name), &wheel.version, rest);
     }
     fact("tensorflow git-version".to_owned(), &lock.tensorflow.git_version, String::new());
+    for external in lock.source.iter().flat_map(|source| &source.externals) {
+        let rest = format!("{} bytes, sha256 {}", external.size, external.sha256);
+        fact(format!("external {}", external.from), "", rest);
+    }
+    if let Some(base) = &lock.base {
+        let layers: Vec<String> = base.layers.iter().map(|l| l.sha256.short()).collect();
+        let rest = format!("layers {}", layers.join(" "));
+        fact("base".to_owned(), &format!("{}@sha256:{}", base.name, base.digest), rest);
+    }
     if let Some(binary) = &lock.bazel.binary {
         fact("bazel binary".to_owned(), &binary.url, format!("sha256 {}", binary.sha256));
     }

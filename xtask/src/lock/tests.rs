@@ -272,3 +272,46 @@ proptest! {
         Lock::parse(&text::sealed(&body)).ok();
     }
 }
+
+#[test]
+fn a_source_and_its_vault_are_part_of_the_lock() {
+    let external = |from: &str| External {
+        from: from.to_owned(),
+        size: 3,
+        sha256: Sha256::of(from.as_bytes()),
+    };
+    let mut lock = Lock::example();
+    let as_before = lock.render();
+    assert!(!as_before.contains("[source]"), "the lane `wheel` says nothing of it");
+    lock.tensorflow.lane = "source".to_owned();
+    lock.wheels.retain(|wheel| wheel.name == "numpy");
+    lock.source = Some(Source {
+        git: "https://mirror.example/tf.git".to_owned(),
+        target: "//tensorflow:wheel".to_owned(),
+        configs: vec!["b".to_owned(), "a".to_owned()],
+        repo_env: Vec::new(),
+        disk_gb: Some(60),
+        vault: Sha256::of(b""),
+        externals: vec![external("https://mirror.example/a.zip"), external("index/a/a.whl")],
+    });
+    assert_eq!(Lock::parse(&lock.render()).unwrap(), lock);
+    let moved: Vec<String> =
+        moves(Some(&Lock::example()), &lock).iter().map(ToString::to_string).collect();
+    assert!(moved.contains(&"+ external index/a/a.whl".to_owned()), "{moved:?}");
+    // A wheel that is locked and built could be either.
+    lock.tensorflow.lane = "wheel".to_owned();
+    assert!(Lock::parse(&lock.render()).is_err());
+}
+
+#[test]
+fn the_images_form_moves_the_lock_only_where_a_person_chose_one() {
+    let ordinary = Lock::example();
+    assert!(!ordinary.render().contains("[image]"));
+    let mut chosen = Lock::example();
+    chosen.image.slim = true;
+    assert!(chosen.render().contains("\n[image]\nslim = true\n"), "{}", chosen.render());
+    chosen.image = Image { compression: Compression::Zstd, slim: false };
+    assert!(chosen.render().contains("\n[image]\ncompression = \"zstd\"\n"));
+    assert_ne!(chosen.digest(), ordinary.digest());
+    assert_eq!(Lock::parse(&chosen.render()).unwrap(), chosen);
+}

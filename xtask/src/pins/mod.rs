@@ -2,6 +2,7 @@
 //!
 //! [`parse`] notes every problem before it gives up, so that a person mends them all at once.
 
+pub mod cluster;
 mod problem;
 mod read;
 mod value;
@@ -15,8 +16,9 @@ use toml::de::DeTable;
 pub use self::problem::{Problem, render};
 use self::read::Table;
 pub use self::value::{
-    DebianName, DebianRequest, DebianVersion, Distribution, Lane, Line, Platform, PythonVersion,
-    Requirement, Revision, Suite, Url, Version,
+    Base, Compression, Config, DebianName, DebianRequest, DebianVersion, Describe, Distribution,
+    Lane, Line, Platform, PythonVersion, Requirement, Revision, Suite, Target, Url, Variable,
+    Version,
 };
 use crate::digest::Sha256;
 use crate::error::{self, Error, IoContext as _, Kind, Result};
@@ -50,6 +52,10 @@ pub struct Pins {
     pub runtime: Root,
     /// The ops wheel.
     pub ops: Ops,
+    /// The image.
+    pub image: Image,
+    /// The tasks that run the image. No output is a function of it: it is not in the lock.
+    pub cluster: Option<cluster::Cluster>,
 }
 
 /// `[debian]`.
@@ -70,6 +76,8 @@ pub struct Bazel {
     pub answer: Line,
     /// A package or a binary.
     pub source: BazelSource,
+    /// Whether it reads `MODULE.bazel` (bzlmod) instead of `WORKSPACE`.
+    pub modules: bool,
 }
 
 /// Where Bazel comes from.
@@ -97,6 +105,25 @@ pub struct TensorFlow {
     pub revision: Revision,
     /// Where the wheel comes from.
     pub lane: Lane,
+    /// How it is built, in the lane `source`.
+    pub source: Option<Source>,
+}
+
+/// What `[tensorflow]` says more in the lane `source`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The git repository.
+    pub git: Url,
+    /// What the wheel must say of itself.
+    pub describe: Describe,
+    /// The target that yields the wheel.
+    pub target: Target,
+    /// Bazel's `--config`s, in their order.
+    pub configs: Vec<Config>,
+    /// Bazel's `--repo_env`s.
+    pub repo_env: Vec<Variable>,
+    /// Gigabytes that the build needs on disk.
+    pub disk_gb: Option<u64>,
 }
 
 /// `[python]`.
@@ -135,6 +162,17 @@ pub struct Ops {
     pub name: Distribution,
     /// Its version.
     pub version: Version,
+}
+
+/// `[image]`, which may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// What it starts from, when not from nothing.
+    pub base: Option<Base>,
+    /// How its layers are compressed.
+    pub compression: Compression,
+    /// Whether headers, tests and symbols that no loader reads are left out.
+    pub slim: bool,
 }
 
 /// Reads the pins at `path`.
@@ -199,6 +237,12 @@ fn workspace(table: &mut Table<'_>) -> Option<Pins> {
         let (name, version) = (ops.text("name"), ops.text("version"));
         Some(Ops { name: name?, version: version? })
     });
+    let image = table.optional_table("image", |image| {
+        let compression = image.optional_text("compression").unwrap_or_default();
+        let slim = image.optional_flag("slim").unwrap_or_default();
+        Some(Image { base: image.optional_text("base"), compression, slim })
+    });
+    let cluster = table.optional_table("cluster", cluster::read);
     schema?;
     Some(Pins {
         platform: platform?,
@@ -211,6 +255,8 @@ fn workspace(table: &mut Table<'_>) -> Option<Pins> {
         builder: builder?,
         runtime: runtime?,
         ops: ops?,
+        image: image.unwrap_or_default(),
+        cluster,
     })
 }
 
@@ -229,13 +275,29 @@ fn bazel(table: &mut Table<'_>) -> Option<Bazel> {
             None
         }
     };
-    Some(Bazel { version: version?, answer: answer?, source: source? })
+    let modules = table.optional_flag("modules").unwrap_or_default();
+    Some(Bazel { version: version?, answer: answer?, source: source?, modules })
 }
 
 fn tensorflow(table: &mut Table<'_>) -> Option<TensorFlow> {
     let (package, version) = (table.text("package"), table.text("version"));
     let (revision, lane) = (table.text("revision"), table.text("lane"));
-    Some(TensorFlow { package: package?, version: version?, revision: revision?, lane: lane? })
+    let source = match lane {
+        Some(Lane::Source) => Some(source(table)?),
+        _ => None,
+    };
+    let (package, version, revision) = (package?, version?, revision?);
+    Some(TensorFlow { package, version, revision, lane: lane?, source })
+}
+
+fn source(table: &mut Table<'_>) -> Option<Source> {
+    let (git, describe, target) = (table.text("git"), table.text("describe"), table.text("target"));
+    let (configs, repo_env) = (table.texts("configs"), table.texts("repo-env"));
+    let disk_gb = match table.has("disk-gb") {
+        true => table.number("disk-gb", |_| Ok(())),
+        false => None,
+    };
+    Some(Source { git: git?, describe: describe?, target: target?, configs, repo_env, disk_gb })
 }
 
 fn root(table: &mut Table<'_>) -> Option<Root> {
@@ -278,7 +340,8 @@ fn not_utf8(file: &str, bytes: &[u8], cause: std::str::Utf8Error) -> Error {
 }
 
 impl Pins {
-    /// All pins, flat: `tensorflow.version` to its text, a list sorted, one item a line.
+    /// All pins that outputs are a function of, flat: `tensorflow.version` to its text, a list
+    /// sorted, one item a line.
     pub fn flat(&self) -> BTreeMap<String, String> {
         let mut flat = BTreeMap::new();
         let mut pin = |key: &str, value: String| {
@@ -292,6 +355,7 @@ impl Pins {
         pin("debian.mirror", optional(self.debian.mirror.as_ref()));
         pin("bazel.version", self.bazel.version.to_string());
         pin("bazel.answer", self.bazel.answer.to_string());
+        pin("bazel.modules", optional(self.bazel.modules.then_some("true").as_ref()));
         match &self.bazel.source {
             BazelSource::Package(package) => pin("bazel.package", package.to_string()),
             BazelSource::Binary { url, sha256 } => {
@@ -303,6 +367,16 @@ impl Pins {
         pin("tensorflow.version", self.tensorflow.version.to_string());
         pin("tensorflow.revision", self.tensorflow.revision.to_string());
         pin("tensorflow.lane", self.tensorflow.lane.to_string());
+        if let Some(source) = &self.tensorflow.source {
+            pin("tensorflow.git", source.git.to_string());
+            pin("tensorflow.describe", source.describe.to_string());
+            pin("tensorflow.target", source.target.to_string());
+            // Later ones win in Bazel: their order is part of the pin.
+            let configs: Vec<&str> = source.configs.iter().map(Config::as_str).collect();
+            pin("tensorflow.configs", configs.join("\n"));
+            pin("tensorflow.repo-env", lines(&source.repo_env));
+            pin("tensorflow.disk-gb", optional(source.disk_gb.as_ref()));
+        }
         pin("python.version", self.python.version.to_string());
         pin("python.index", optional(self.python.index.as_ref()));
         pin("python.requirements", lines(&self.python.requirements));
@@ -314,6 +388,11 @@ impl Pins {
         pin("runtime.omit", lines(&self.runtime.omit));
         pin("ops.name", self.ops.name.to_string());
         pin("ops.version", self.ops.version.to_string());
+        pin("image.base", optional(self.image.base.as_ref()));
+        // What is written down and what goes without saying is one pin.
+        let compression = Some(self.image.compression).filter(|one| *one != Compression::Gzip);
+        pin("image.compression", optional(compression.as_ref()));
+        pin("image.slim", optional(Some(true).filter(|_| self.image.slim).as_ref()));
         flat
     }
 }

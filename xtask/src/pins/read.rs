@@ -1,6 +1,7 @@
 //! Reading a TOML table key by key: whatever is wrong is noted, and reading goes on.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -16,8 +17,8 @@ pub(super) type Problems = RefCell<Vec<Problem>>;
 
 /// A table that is being read.
 pub(super) struct Table<'d> {
-    /// `bazel`; empty for the document itself.
-    name: &'d str,
+    /// `bazel`, `cluster.worker`; empty for the document itself.
+    name: String,
     entries: &'d DeTable<'d>,
     /// Where the table begins: the place of what is missing from it.
     span: Range<usize>,
@@ -28,7 +29,13 @@ pub(super) struct Table<'d> {
 impl<'d> Table<'d> {
     /// The document itself.
     pub fn document(document: &'d Spanned<DeTable<'d>>, problems: &'d Problems) -> Self {
-        Table { name: "", entries: document.get_ref(), span: 0..0, known: Vec::new(), problems }
+        Table {
+            name: String::new(),
+            entries: document.get_ref(),
+            span: 0..0,
+            known: Vec::new(),
+            problems,
+        }
     }
 
     /// Text that must be there.
@@ -43,6 +50,17 @@ impl<'d> Table<'d> {
         self.parsed(key, value)
     }
 
+    /// `true` or `false`, if it is there.
+    pub fn optional_flag(&mut self, key: &'static str) -> Option<bool> {
+        let value = self.entry(key)?;
+        let flag = value.get_ref().as_bool();
+        self.noted(
+            key,
+            value.span(),
+            flag.ok_or_else(|| expected("true or false", value.get_ref())),
+        )
+    }
+
     /// A whole number that must be there; `check` says what is wrong with it.
     pub fn number(
         &mut self,
@@ -50,6 +68,25 @@ impl<'d> Table<'d> {
         check: impl Fn(u64) -> Result<(), String>,
     ) -> Option<u64> {
         let value = self.required(key)?;
+        self.whole(key, value, check)
+    }
+
+    /// A whole number that may be there.
+    pub fn optional_number(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(u64) -> Result<(), String>,
+    ) -> Option<u64> {
+        let value = self.entry(key)?;
+        self.whole(key, value, check)
+    }
+
+    fn whole(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        check: impl Fn(u64) -> Result<(), String>,
+    ) -> Option<u64> {
         let number = match value.get_ref().as_integer() {
             Some(integer) => u64::from_str_radix(integer.as_str(), integer.radix())
                 .map_err(|_| format!("expected a whole number, found `{integer}`")),
@@ -61,17 +98,8 @@ impl<'d> Table<'d> {
 
     /// An array of text, each item once.
     pub fn texts<T: FromStr<Err = String> + Ord + Clone>(&mut self, key: &'static str) -> Vec<T> {
-        let value = self.entry(key);
-        let Some(array) = value.map(|value| (value.get_ref().as_array(), value)) else {
-            return Vec::new();
-        };
-        let (Some(items), _) = array else {
-            let wrong = expected("an array of strings", array.1.get_ref());
-            self.problem(format!("`{}` is of another type", self.path(key)), wrong, array.1.span());
-            return Vec::new();
-        };
         let mut found: Vec<T> = Vec::new();
-        for item in items {
+        for item in self.items(key) {
             let Some(parsed) = self.parsed::<T>(key, item) else { continue };
             if found.contains(&parsed) {
                 let title = format!("`{}` names one thing twice", self.path(key));
@@ -82,20 +110,62 @@ impl<'d> Table<'d> {
         found
     }
 
+    /// An array of text in its order, the same item as often as it is there.
+    pub fn words<T: FromStr<Err = String>>(&mut self, key: &'static str) -> Vec<T> {
+        self.items(key).iter().filter_map(|item| self.parsed(key, item)).collect()
+    }
+
+    fn items(&mut self, key: &'static str) -> &'d [Spanned<DeValue<'d>>] {
+        let Some(value) = self.entry(key) else { return &[] };
+        if let Some(items) = value.get_ref().as_array() {
+            return items;
+        }
+        self.other_type(key, expected("an array of strings", value.get_ref()), value.span());
+        &[]
+    }
+
+    /// A table of text by names that a person chooses.
+    pub fn pairs<K, V>(&mut self, key: &'static str) -> BTreeMap<K, V>
+    where
+        K: FromStr<Err = String> + Ord,
+        V: FromStr<Err = String>,
+    {
+        let Some(value) = self.entry(key) else { return BTreeMap::new() };
+        let Some(entries) = value.get_ref().as_table() else {
+            self.other_type(key, expected("a table of strings", value.get_ref()), value.span());
+            return BTreeMap::new();
+        };
+        let pair = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let name: &std::borrow::Cow<'_, str> = name.get_ref();
+            let known = self.noted(key, value.span(), name.parse());
+            known.zip(self.parsed(&format!("{key}.{name}"), value))
+        };
+        entries.iter().filter_map(pair).collect()
+    }
+
     /// A table that must be there, read to its end by `read`.
     pub fn table<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&mut Table<'_>) -> Option<T>,
     ) -> Option<T> {
-        let value = self.required(key)?;
+        self.required(key)?;
+        self.optional_table(key, read)
+    }
+
+    /// A table that may be there, read to its end by `read`.
+    pub fn optional_table<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Table<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.entry(key)?;
         let Some(entries) = value.get_ref().as_table() else {
-            let wrong = expected("a table", value.get_ref());
-            self.problem(format!("`{}` is of another type", self.path(key)), wrong, value.span());
+            self.other_type(key, expected("a table", value.get_ref()), value.span());
             return None;
         };
         let mut table = Table {
-            name: key,
+            name: self.path(key),
             entries,
             span: value.span(),
             known: Vec::new(),
@@ -159,6 +229,10 @@ impl<'d> Table<'d> {
         result
             .map_err(|label| self.problem(format!("`{}` is wrong", self.path(key)), label, span))
             .ok()
+    }
+
+    fn other_type(&self, key: &str, label: String, span: Range<usize>) {
+        self.problem(format!("`{}` is of another type", self.path(key)), label, span);
     }
 
     fn problem(&self, title: String, label: String, span: Range<usize>) {

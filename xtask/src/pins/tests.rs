@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const GOOD: &str = r#"schema = 1
+pub(super) const GOOD: &str = r#"schema = 1
 platform = "linux/amd64"
 epoch = 1700000000
 
@@ -48,7 +48,7 @@ fn wrong(edits: &[(&str, &str)]) -> String {
     shown(&text)
 }
 
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let problems = parse(text).expect_err("taken for right");
     format!("error: {}", render("workspace.toml", text, &problems, false))
 }
@@ -242,6 +242,21 @@ fn bazel_may_be_a_binary() {
 }
 
 #[test]
+fn bazel_reads_modules_when_told_to() {
+    let with = |modules: &str| GOOD.replace("[bazel]", &format!("[bazel]\nmodules = {modules}"));
+    assert_eq!(parse(&with("true")).unwrap().flat()["bazel.modules"], "true");
+    // What is so anyway is no other pin: the lock stays good.
+    assert_eq!(parse(&with("false")).unwrap().flat(), parse(GOOD).unwrap().flat());
+    insta::assert_snapshot!(wrong(&[("[bazel]", "[bazel]\nmodules = \"yes\"")]), @r#"
+    error: `bazel.modules` is wrong
+     --> workspace.toml:9:11
+      |
+    9 | modules = "yes"
+      |           ^^^^^ expected true or false, found string
+    "#);
+}
+
+#[test]
 fn what_is_asked_for_cannot_be_omitted() {
     insta::assert_snapshot!(wrong(&[("[\"dpkg\"]", "[\"dpkg\", \"sed\"]")]), @r#"
     error: `sed` is asked for and omitted
@@ -392,4 +407,98 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn the_lane_source_says_how_and_no_other_lane_may() {
+    let how = "lane = \"source\"\ngit = \"https://mirror.example/tf.git\"\n\
+               describe = \"v9.8.7-rc1-5-g0123456789a\"\ntarget = \"//tensorflow:wheel\"\n\
+               configs = [\"b\", \"a\"]\nrepo-env = [\"B=1\", \"A=2\"]\ndisk-gb = 60";
+    let flat = parse(&GOOD.replace("lane = \"wheel\"", how)).unwrap().flat();
+    let lines = flat.iter().filter(|(key, _)| key.starts_with("tensorflow."));
+    let lines: Vec<String> = lines.map(|(key, value)| format!("{key} {value:?}")).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    tensorflow.configs "b\na"
+    tensorflow.describe "v9.8.7-rc1-5-g0123456789a"
+    tensorflow.disk-gb "60"
+    tensorflow.git "https://mirror.example/tf.git"
+    tensorflow.lane "source"
+    tensorflow.package "tensorflow-cpu"
+    tensorflow.repo-env "A=2\nB=1"
+    tensorflow.revision "0123456789abcdef0123456789abcdef01234567"
+    tensorflow.target "//tensorflow:wheel"
+    tensorflow.version "9.8.7"
+    "#);
+    let missing = wrong(&[("lane = \"wheel\"", "lane = \"source\"")]);
+    for key in ["git", "describe", "target"] {
+        assert!(missing.contains(&format!("`tensorflow.{key}` is missing")), "{missing}");
+    }
+    let idle = wrong(&[("lane = \"wheel\"", "lane = \"wheel\"\ntarget = \"//a:b\"")]);
+    assert!(idle.contains("unknown key `target` in [tensorflow]"), "{idle}");
+}
+
+#[test]
+fn a_base_is_named_by_its_digest() {
+    let with = |base: &str| format!("{GOOD}\n[image]\nbase = \"{base}\"\n");
+    let exact = format!("registry.example/house/debian@sha256:{}", Sha256::of(b""));
+    let pins = parse(&with(&exact)).unwrap();
+    assert_eq!(pins.flat()["image.base"], exact);
+    assert_eq!(parse(GOOD).unwrap().flat().get("image.base"), None);
+    assert_eq!(parse(&format!("{GOOD}\n[image]\n")).unwrap().image, Image::default());
+    let wrong = |base: &str| {
+        let text = with(base);
+        let problems = parse(&text).unwrap_err();
+        render("workspace.toml", &text, &problems, false)
+    };
+    insta::assert_snapshot!(wrong("registry.example/house/debian:12"), @r#"
+    `image.base` is wrong
+      --> workspace.toml:38:8
+       |
+    38 | base = "registry.example/house/debian:12"
+       |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `registry.example/house/debian@sha256:…`: a tag may be another image tomorrow; `docker pull registry.example/house/debian:12` prints its digest
+    "#);
+}
+
+#[test]
+fn layers_are_gzip_unless_zstd_is_asked_for() {
+    let with = |rest: &str| format!("{GOOD}\n[image]\n{rest}\n");
+    let pinned = |rest: &str| parse(&with(rest)).unwrap().flat().get("image.compression").cloned();
+    assert_eq!(pinned("compression = \"zstd\""), Some("zstd".to_owned()));
+    assert_eq!(pinned("compression = \"gzip\""), None, "what goes without saying");
+    let wrong = |rest: &str| {
+        let text = with(rest);
+        let problems = parse(&text).unwrap_err();
+        render("workspace.toml", &text, &problems, false)
+    };
+    insta::assert_snapshot!(wrong("compression = \"zst\""), @r#"
+    `image.compression` is wrong
+      --> workspace.toml:38:15
+       |
+    38 | compression = "zst"
+       |               ^^^^^ expected `gzip` or `zstd`, found `zst`
+    "#);
+    insta::assert_snapshot!(wrong("compresion = \"zstd\""), @r#"
+    unknown key `compresion` in [image]
+      --> workspace.toml:38:1
+       |
+    38 | compresion = "zstd"
+       | ^^^^^^^^^^ did you mean `compression`?
+    "#);
+}
+
+#[test]
+fn an_image_is_whole_unless_it_is_to_be_slim() {
+    let with = |slim: &str| format!("{GOOD}\n[image]\nslim = {slim}\n");
+    let pinned = |slim: &str| parse(&with(slim)).unwrap().flat().get("image.slim").cloned();
+    assert_eq!(pinned("true"), Some("true".to_owned()));
+    assert_eq!(pinned("false"), None, "what goes without saying");
+    let text = with("\"yes\"");
+    let problems = parse(&text).unwrap_err();
+    insta::assert_snapshot!(render("workspace.toml", &text, &problems, false), @r#"
+    `image.slim` is wrong
+      --> workspace.toml:38:8
+       |
+    38 | slim = "yes"
+       |        ^^^^^ expected true or false, found string
+    "#);
 }

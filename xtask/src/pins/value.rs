@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::problem::masked;
+use crate::digest::Sha256;
+use crate::reference::Reference;
 
 /// Text that has passed a check; the check is the type's meaning.
 macro_rules! checked_text {
@@ -38,6 +40,7 @@ macro_rules! checked_text {
         }
     )*};
 }
+pub(super) use checked_text;
 
 checked_text! {
     /// Upstream's own version: `1.2.3`, `9.8.7rc1`.
@@ -60,6 +63,14 @@ checked_text! {
     Url: "an http, https or file URL without a user name", is_url;
     /// A line of text.
     Line: "one line of text", is_line;
+    /// What `git describe --long` says: tag, commits since it, abbreviated revision.
+    Describe: "what `git describe --long` says, such as `v1.2.3-0-g0123456789a`", is_describe;
+    /// A Bazel target.
+    Target: "a target such as `//package:name`", is_target;
+    /// The name of a `--config` of Bazel.
+    Config: "the name of a config", is_config;
+    /// A variable of Bazel's `--repo_env`, with its value.
+    Variable: "a variable such as `NAME=value`", is_variable;
 }
 
 /// A package asked of apt: `sed`, or with an exact version `sed=4.9-1`.
@@ -88,6 +99,40 @@ impl fmt::Display for DebianRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.name.fmt(f)?;
         self.version.iter().try_for_each(|version| write!(f, "={version}"))
+    }
+}
+
+/// The image that another one starts from: `registry.example/debian@sha256:…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// Host and path.
+    pub repository: String,
+    /// Of its manifest, or of the list of its platforms' manifests.
+    pub digest: Sha256,
+}
+
+impl FromStr for Base {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let reference: Reference = text.parse()?;
+        let name = reference.repository();
+        match (reference.digest, reference.tag) {
+            (Some(digest), None) => Ok(Base { repository: name, digest }),
+            (Some(digest), Some(_)) => {
+                Err(format!("a tag says nothing beside a digest: write `{name}@sha256:{digest}`"))
+            }
+            (None, _) => Err(format!(
+                "expected `{name}@sha256:…`: a tag may be another image tomorrow; \
+                 `docker pull {text}` prints its digest"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@sha256:{}", self.repository, self.digest)
     }
 }
 
@@ -120,6 +165,8 @@ impl fmt::Display for Platform {
 pub enum Lane {
     /// A locked, prebuilt wheel.
     Wheel,
+    /// Built by Bazel from the pinned revision.
+    Source,
 }
 
 impl FromStr for Lane {
@@ -128,14 +175,50 @@ impl FromStr for Lane {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "wheel" => Ok(Lane::Wheel),
-            _ => Err(format!("expected `wheel`, found {}", shown(text))),
+            "source" => Ok(Lane::Source),
+            _ => Err(format!("expected `wheel` or `source`, found {}", shown(text))),
         }
     }
 }
 
 impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("wheel")
+        f.write_str(match self {
+            Lane::Wheel => "wheel",
+            Lane::Source => "source",
+        })
+    }
+}
+
+/// How the image's layers are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// What every client reads (RFC 1952); a wheel's own deflate streams are taken over.
+    #[default]
+    Gzip,
+    /// Smaller and faster to unpack (RFC 8878); old clients refuse it.
+    Zstd,
+}
+
+impl FromStr for Compression {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "gzip" => Ok(Compression::Gzip),
+            "zstd" => Ok(Compression::Zstd),
+            _ => Err(format!("expected `gzip` or `zstd`, found {}", shown(text))),
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        })
     }
 }
 
@@ -150,7 +233,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// Not empty, begins with a digit or letter, and all else is one of these or in `others`.
-fn word(text: &str, others: &str) -> bool {
+pub(super) fn word(text: &str, others: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }
@@ -196,6 +279,37 @@ fn is_url(text: &str) -> bool {
     })
 }
 
+fn is_describe(text: &str) -> bool {
+    let Some((rest, hex)) = text.rsplit_once("-g") else { return false };
+    let Some((tag, count)) = rest.rsplit_once('-') else { return false };
+    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    !count.is_empty()
+        && count.bytes().all(|b| b.is_ascii_digit())
+        && (7..=40).contains(&hex.len())
+        && hex.bytes().all(is_hex)
+        && word(tag, "._-+")
+        && !tag.contains("..")
+}
+
+fn is_target(text: &str) -> bool {
+    let plain = |part: &str| part.split('/').all(|part| word(part, "._-+"));
+    let parts = text.strip_prefix("//").and_then(|rest| rest.split_once(':'));
+    parts.is_some_and(|(package, name)| plain(package) && plain(name))
+}
+
+fn is_config(text: &str) -> bool {
+    word(text, "_-.:")
+}
+
+fn is_variable(text: &str) -> bool {
+    let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split_once('=').is_some_and(|(key, value)| {
+        key.starts_with(|c: char| c.is_ascii_alphabetic())
+            && key.chars().all(name)
+            && !value.contains(char::is_control)
+    })
+}
+
 fn is_line(text: &str) -> bool {
     !text.trim().is_empty() && text.trim() == text && !text.contains(char::is_control)
 }
@@ -225,6 +339,16 @@ mod tests {
         ]);
         wrong::<Requirement>(&["", "--index-url=https://a", "-r a", "a\n"]);
         wrong::<Distribution>(&["", "-a", "a-", "a b", "ä"]);
+        wrong::<Describe>(&[
+            "v1.2.3",
+            "v1-x-g0123456",
+            "v1-0-g012",
+            "-0-g0123456",
+            "a..b-0-g0123456",
+        ]);
+        wrong::<Target>(&["//a", "a:b", "//a:b c", "//a/../b:c", "-//a:b"]);
+        wrong::<Config>(&["", "--x", "a b"]);
+        wrong::<Variable>(&["A", "=b", "A B=c", "A=\n", "--x=1"]);
         wrong::<Line>(&["", " a", "a\nb", "\0"]);
     }
 

@@ -1,13 +1,12 @@
 //! A root from locked packages: unpack, join, fix up. [`super::builder`] and
 //! [`super::runtime`] say what each of the two has besides.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::digest::{Key, Sha256};
-use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::lock::{Binary, Lock, Package, RootKind};
+use crate::pieces;
 use crate::store::{Entry, Manifest, Store};
 
 use super::merged::Merged;
@@ -99,15 +98,9 @@ impl<'l> Recipe<'l> {
 /// Copies a pinned program, which anybody may execute, out of the store.
 fn program(path: &TreePath, binary: &Binary, store: &Store, hand: &mut Hand<'_>) -> Result<Entry> {
     let object = store.verified(&binary.sha256, &binary.url)?;
-    let mut file = File::open(&object).at("open", &object)?;
     let mut writing = hand.file(path, 0o755)?;
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut buffer).at("read", &object)? {
-            0 => return writing.finish(),
-            n => writing.write(&buffer[..n])?,
-        }
-    }
+    pieces::each(&object, |piece| writing.write(piece))?;
+    writing.finish()
 }
 
 #[cfg(test)]

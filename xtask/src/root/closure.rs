@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -89,8 +90,12 @@ fn visit(
 fn needed(path: &Path) -> Result<Vec<String>> {
     let file = File::open(path).at("open", path)?;
     let mut magic = [0; 4];
-    if file.read_at(&mut magic, 0).at("read", path)? < 4 || magic != object::elf::ELFMAG {
-        return Ok(Vec::new());
+    match file.read_exact_at(&mut magic, 0) {
+        Err(cause) if cause.kind() != ErrorKind::UnexpectedEof => {
+            return Err(cause).at("read", path);
+        }
+        Ok(()) if magic == object::elf::ELFMAG => {}
+        _ => return Ok(Vec::new()),
     }
     Ok(needed_by(&ReadCache::new(file)).unwrap_or_default())
 }

@@ -164,9 +164,9 @@ impl<R: Read> Xz<R> {
 
     /// Checks that the stream ended and its check sum held, at the member's end.
     pub fn finish(mut self) -> Result<()> {
-        let mut one = [0];
-        let more = self.decoder.read(&mut one).map_err(read_fault)?;
-        if more == 0 && self.decoder.total_in() == self.packed {
+        let mut more = Vec::new();
+        self.decoder.by_ref().take(1).read_to_end(&mut more).map_err(read_fault)?;
+        if more.is_empty() && self.decoder.total_in() == self.packed {
             return Ok(());
         }
         Err(bad("data follows the xz stream"))

@@ -22,7 +22,11 @@ pub struct Merged {
 impl Merged {
     /// Adds all of one owner. A path that another owns too must have the same content and
     /// mode; a folder may be everybody's and gets the modes of all.
-    pub fn add(&mut self, owner: impl Into<String>, entries: Entries) -> Result<()> {
+    pub fn add(
+        &mut self,
+        owner: impl Into<String>,
+        entries: impl IntoIterator<Item = (TreePath, Entry)>,
+    ) -> Result<()> {
         let mine = self.owners.len();
         self.owners.push(owner.into());
         for (path, entry) in entries {
@@ -76,14 +80,16 @@ impl Merged {
     }
 
     /// Folders that have something in them and that nobody declares.
-    fn undeclared(&self) -> Result<Vec<(TreePath, usize)>> {
-        let mut missing = Vec::new();
+    fn undeclared(&self) -> Result<BTreeMap<TreePath, usize>> {
+        let mut missing = BTreeMap::new();
         for (path, (_, owner)) in &self.entries {
             let mut above = path.parent();
-            while let Some(folder) = above {
+            while let Some(folder) = above.filter(|folder| !missing.contains_key(folder)) {
                 above = folder.parent();
                 match self.entries.get(&folder) {
-                    None => missing.push((folder, *owner)),
+                    None => {
+                        missing.insert(folder, *owner);
+                    }
                     Some((entry, _)) if entry.node == Node::Folder => break,
                     Some((entry, other)) => {
                         let (what, owners) = (describe(entry), &self.owners);

@@ -1,17 +1,19 @@
 //! Site-packages: all locked wheels in one folder.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 use crate::digest::{Key, Sha256};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::lock::{self, Lock};
+use crate::pieces;
 use crate::progress::{Progress, Unit};
 use crate::store::{Manifest, Node, Store};
 
 use super::merged::Merged;
-use super::tree::{Entries, Hand, Tree};
-use super::wheel::{Content, Installed, Wheel};
+use super::tree::{Hand, Tree};
+use super::wheel::{Content, Installed, Replaced, Wheel};
 use super::work::spread;
 
 /// Files from this size on are jobs of their own.
@@ -24,8 +26,24 @@ const BYTES: u64 = 8 << 20;
 /// install --target` makes, without byte code: programs are in `bin/`.
 pub fn ensure(lock: &Lock, store: &Store) -> Result<PathBuf> {
     store.tree("site", &key(lock), |place| {
-        let wheels = spread(&lock.wheels, |wheel| open(wheel, store))?;
+        let mut largest_first: Vec<_> = lock.wheels.iter().collect();
+        largest_first.sort_by_key(|wheel| Reverse(wheel.size));
+        let wheels = spread(&largest_first, |wheel| open(wheel, store))?;
         install(&wheels, place, lock.epoch)
+    })
+}
+
+/// The same as a slim image has it, `replaced` in place of the wheels' own.
+pub fn ensure_slim(lock: &Lock, store: &Store, replaced: &Replaced) -> Result<PathBuf> {
+    let key = Key::new("slim site 1").field("site", key(lock).bytes());
+    let key = replaced.iter().fold(key, |key, (path, (_, _, digest))| {
+        key.field("path", path.as_str()).field("sha256", digest.bytes())
+    });
+    store.tree("site", &key.finish(), |place| {
+        let wheels = spread(&lock.wheels, |wheel| open(wheel, store))?;
+        let plan = |wheel: &Wheel| wheel.slim(wheel.installed()?, replaced);
+        let plans = wheels.iter().map(plan).collect::<Result<Vec<_>>>()?;
+        carry_out(&wheels, &plans, place, lock.epoch)
     })
 }
 
@@ -38,8 +56,17 @@ fn key(lock: &Lock) -> Sha256 {
         .finish()
 }
 
+/// The wheel, once its bytes are the lock's. Its headers are read meanwhile: one wheel is
+/// three quarters of all.
 fn open(locked: &lock::Wheel, store: &Store) -> Result<Wheel> {
-    let wheel = Wheel::open(&store.verified(&locked.sha256, &locked.file)?, &locked.file)?;
+    let path = store.object(&locked.sha256);
+    let (verified, read) = std::thread::scope(|scope| {
+        let read = scope.spawn(|| Wheel::open(&path, &locked.file));
+        (store.verified(&locked.sha256, &locked.file), read.join())
+    });
+    verified?;
+    let unread = |_| Err(Error::new(Kind::Io, format!("`{}` cannot be read", locked.file)));
+    let wheel = read.unwrap_or_else(unread)?;
     if wheel.file_name().is(&locked.name, &locked.version) {
         return Ok(wheel);
     }
@@ -53,14 +80,22 @@ fn open(locked: &lock::Wheel, store: &Store) -> Result<Wheel> {
 /// byte is written.
 pub fn install(wheels: &[Wheel], place: &Path, epoch: u64) -> Result<Manifest> {
     let plans = wheels.iter().map(Wheel::installed).collect::<Result<Vec<_>>>()?;
+    carry_out(wheels, &plans, place, epoch)
+}
+
+fn carry_out(
+    wheels: &[Wheel],
+    plans: &[Vec<Installed>],
+    place: &Path,
+    epoch: u64,
+) -> Result<Manifest> {
     let mut merged = Merged::default();
-    for (wheel, files) in wheels.iter().zip(&plans) {
-        let entries = files.iter().map(|file| (file.path.clone(), file.entry()));
-        merged.add(wheel.name(), entries.collect::<Entries>())?;
+    for (wheel, files) in wheels.iter().zip(plans) {
+        merged.add(wheel.name(), files.iter().map(|file| (file.path.clone(), file.entry())))?;
     }
     let entries = merged.finish()?;
     let tree = Tree::at(place, epoch)?;
-    let jobs = jobs(wheels, &plans);
+    let jobs = jobs(wheels, plans);
     let total = jobs.iter().map(Job::bytes).sum();
     let progress =
         Progress::new(format!("unpacking {} wheels", wheels.len()), Unit::Bytes, Some(total));
@@ -99,26 +134,32 @@ fn jobs<'a>(wheels: &'a [Wheel], plans: &'a [Vec<Installed>]) -> Vec<Job<'a>> {
         }
         jobs.push(Job { wheel, files: &files[start..] });
     }
-    jobs.sort_by_key(|job| std::cmp::Reverse(job.bytes()));
+    jobs.sort_by_key(|job| Reverse(job.bytes()));
     jobs
 }
 
 fn write(wheel: &Wheel, file: &Installed, hand: &mut Hand<'_>, progress: &Progress) -> Result<()> {
-    let member = match &file.content {
-        Content::Made(bytes) => return hand.whole_file(&file.path, file.mode, bytes).map(drop),
-        Content::Member(at) => &wheel.entries()[*at],
-    };
+    if let Content::Made(bytes) = &file.content {
+        return hand.whole_file(&file.path, file.mode, bytes).map(drop);
+    }
     let mut writing = hand.file(&file.path, file.mode)?;
-    wheel.copy(member, |piece| {
+    let put = |piece: &[u8]| {
         progress.add(piece.len() as u64);
         interrupt::check()?;
         writing.write(piece)
-    })?;
-    match writing.finish()?.node {
-        Node::File { digest, .. } if digest != file.digest => {
-            Err(wheel.differs(member, &file.digest, &digest))
+    };
+    match &file.content {
+        Content::Member(at) => wheel.copy(&wheel.entries()[*at], put)?,
+        Content::File(path) => pieces::each(path, put)?,
+        Content::Made(_) => {}
+    }
+    match (writing.finish()?.node, &file.content) {
+        (Node::File { digest, .. }, _) if digest == file.digest => Ok(()),
+        (Node::File { digest, .. }, Content::Member(at)) => {
+            Err(wheel.differs(&wheel.entries()[*at], &file.digest, &digest))
         }
-        _ => Ok(()),
+        _ => Err(Error::new(Kind::Digest, format!("`{}` is not what it was", file.path))
+            .hint("run it again; should it persist, another process writes to the store")),
     }
 }
 

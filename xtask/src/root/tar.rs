@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use super::budget::Budget;
 use super::path::{TreePath, link_target, shown};
 use super::read_fault;
+use crate::pieces;
 
 const BLOCK: usize = 512;
 /// Longest GNU long name or link target that is read, in bytes, its NUL with it.
@@ -113,16 +114,11 @@ impl<R: Read> Tar<R> {
     }
 
     fn only_zeros_follow(&mut self) -> Result<()> {
-        let mut buffer = [0; 16 * BLOCK];
-        loop {
-            match self.inner.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(n) if buffer[..n].iter().all(|byte| *byte == 0) => {}
-                Ok(_) => return Err(bad("data follows the end of the tar stream")),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(read_fault(e)),
-            }
-        }
+        let zeros = |piece: &[u8]| match piece.iter().all(|byte| *byte == 0) {
+            true => Ok(()),
+            false => Err(bad("data follows the end of the tar stream")),
+        };
+        pieces::read(&mut self.inner, zeros, read_fault).map(drop)
     }
 
     /// The content of a GNU `L` or `K` header: text and one NUL.

@@ -180,6 +180,7 @@ fn content(place: &Path, record: &Record, known: &BTreeSet<&OsStr>) -> Result<()
             }
         }
         Node::File { digest, .. } => {
+            capabilities(&path, record)?;
             let found =
                 super::object::digest_of(&path).map_err(|error| unread(&error.message()))?;
             if found != *digest {
@@ -188,6 +189,14 @@ fn content(place: &Path, record: &Record, known: &BTreeSet<&OsStr>) -> Result<()
         }
     }
     Ok(())
+}
+
+/// File capabilities are rights that no mode shows (capabilities(7)).
+fn capabilities(path: &Path, record: &Record) -> Result<(), String> {
+    match rustix::fs::lgetxattr(path, "security.capability", &mut [0; 64]) {
+        Ok(_) => Err(format!("{} was given capabilities", named(record))),
+        Err(_) => Ok(()), // it has none, or the file system knows none
+    }
 }
 
 /// A tree's times are part of what was made. Where they cannot be put back (a read-only

@@ -30,8 +30,8 @@ pub use hold::Hold;
 pub use manifest::{Entry, LINK_MODE, Manifest, Node};
 pub use object::Partial;
 pub use remove::remove;
-pub use room::{check_room, write_error};
-pub use tend::{Freed, Sound};
+pub use room::{check_room, free, write_error};
+pub use tend::{Freed, Sound, size};
 
 /// A store on disk.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 //! used (design, invariant 3).
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{Seek as _, Write as _};
+use std::io::{ErrorKind, Seek as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use super::room::write_error;
 use super::{Hold, Store};
 use crate::digest::{Hasher, Sha256};
 use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::pieces;
 
 /// An object on its way into the store: `tmp/DIGEST.part`, held by one process. It stays
 /// when that process dies, for the next to go on with.
@@ -34,7 +35,7 @@ impl Store {
         match path.symlink_metadata() {
             Ok(stat) if stat.is_file() && stat.len() == size => Ok(true),
             Ok(_) => self.set_aside(&path).map(|()| false),
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(false),
             Err(cause) => Err(cause).at("look at", &path),
         }
     }
@@ -44,7 +45,7 @@ impl Store {
     pub fn verified(&self, digest: &Sha256, what: &str) -> Result<PathBuf> {
         self.enter()?;
         let path = self.object(digest);
-        if path.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+        if path.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
             return Err(Error::new(Kind::Fetch, format!("{what} is not in the store"))
                 .hint("run `cargo xtask fetch` while the network is there"));
         }
@@ -59,6 +60,19 @@ impl Store {
             format!("{what} in the store is damaged: expected sha256 {digest}, found {found}"),
         )
         .hint("run `cargo xtask fetch`: it is fetched again"))
+    }
+
+    /// Makes an object of the file at `path`, whose digest nobody knew; returns it and the size.
+    pub fn admit(&self, path: &Path, what: &str) -> Result<(Sha256, u64)> {
+        let digest = digest_of(path)?;
+        let size = path.metadata().at("read", path)?.len();
+        let Some(mut partial) = self.partial(&digest, size, what)? else {
+            return Ok((digest, size));
+        };
+        partial.restart()?;
+        pieces::each(path, |piece| partial.write(piece))?;
+        partial.commit()?;
+        Ok((digest, size))
     }
 
     /// Starts or goes on with an object of `size` bytes; waits for another process that

@@ -50,7 +50,7 @@ fn no_room(path: &Path, needed: u64, why: &str) -> Error {
 
 /// Free bytes and files for an ordinary user where `path` is or will be. File systems that
 /// have no fixed number of files say 0 of 0.
-fn free(path: &Path) -> Option<(u64, u64)> {
+pub fn free(path: &Path) -> Option<(u64, u64)> {
     let there = path.ancestors().find(|ancestor| ancestor.exists())?;
     let stat = statvfs(there).ok()?;
     let files = if stat.files() == 0 { u64::MAX } else { stat.files_available() };

@@ -141,7 +141,7 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Bytes on disk of all below `path`, as far as it can be read.
-fn size(path: &Path) -> u64 {
+pub fn size(path: &Path) -> u64 {
     let Ok(stat) = path.symlink_metadata() else { return 0 };
     let own = stat.blocks() * 512;
     match stat.is_dir() {
@@ -224,6 +224,36 @@ mod tests {
         store.collect(&keep, true).unwrap();
         assert_eq!(list(&store.root().join("trees")).unwrap().len(), 0);
         assert_eq!(list(&tmp).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_a_command_uses_stays_while_others_collect_again_and_again() {
+        let (_folder, store) = filled();
+        let digest = Sha256::of(b"used");
+        let make = |place: &Path| {
+            fs::write(place.join("file"), "bytes").unwrap();
+            Manifest::of_tree(place)
+        };
+        let used = || {
+            let store = Store::at(store.root()); // as a process of its own has it
+            if let Some(mut partial) = store.partial(&digest, 4, "x").unwrap() {
+                partial.restart().unwrap();
+                partial.write(b"used").unwrap();
+                partial.commit().unwrap();
+            }
+            let tree = store.tree("root", &Sha256::of(b"key"), make).unwrap();
+            assert_eq!(fs::read(store.verified(&digest, "x").unwrap()).unwrap(), b"used");
+            assert_eq!(fs::read(tree.join("file")).unwrap(), b"bytes");
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..50).for_each(|_| used()));
+            }
+            for _ in 0..100 {
+                Store::at(store.root()).collect(&BTreeSet::new(), true).unwrap();
+            }
+        });
+        used();
     }
 
     #[test]

@@ -54,6 +54,16 @@ impl Store {
         Ok(place)
     }
 
+    /// What is in the tree at `place`, as its seal says: [`Store::tree`] just compared the two.
+    pub fn manifest(&self, place: &Path) -> Result<Manifest> {
+        let path = seal_of(place);
+        let seal = Seal::decode(&std::fs::read(&path).at("read", &path)?);
+        match seal {
+            Some(seal) => Ok(seal.records.into_iter().skip(1).map(|r| (r.path, r.entry)).collect()),
+            None => Manifest::of_tree(place),
+        }
+    }
+
     /// What is at `place`; `None` when nothing is.
     fn look(&self, place: &Path) -> Option<Finding> {
         match std::fs::read(seal_of(place)) {
@@ -171,6 +181,8 @@ mod tests {
     fn a_tree_is_made_once() {
         let case = Case::new();
         let place = case.tree();
+        let sealed = case.store.manifest(&place).unwrap();
+        assert_eq!(sealed, Manifest::of_tree(&place).unwrap());
         assert_eq!(case.made.get(), 1);
         assert_eq!(place.metadata().unwrap().mode() & 0o7777, 0o755);
         assert_eq!(fs::read_dir(case.store.root().join("tmp")).unwrap().count(), 0);
@@ -209,6 +221,26 @@ mod tests {
         for (name, damage) in damages {
             Case::new().survives(name, 2, damage);
         }
+    }
+
+    #[test]
+    fn an_owner_or_a_capability_that_was_given_is_seen() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: only root gives files away");
+            return;
+        }
+        Case::new().survives("an owner", 2, |p| {
+            std::os::unix::fs::lchown(p.join("usr/bin/sh"), Some(1), None).unwrap();
+        });
+        Case::new().survives("a folder's group", 2, |p| {
+            std::os::unix::fs::lchown(p.join("usr"), None, Some(1)).unwrap();
+        });
+        // `cap_setuid` effective and permitted: struct vfs_cap_data of linux/capability.h.
+        let capability = [0x0200_0001_u32, 1 << 7, 0, 0, 0].map(u32::to_le_bytes).concat();
+        Case::new().survives("a capability", 2, |p| {
+            let (file, flags) = (p.join("usr/bin/sh"), rustix::fs::XattrFlags::empty());
+            rustix::fs::setxattr(file, "security.capability", &capability, flags).unwrap();
+        });
     }
 
     fn chmod(path: &Path, mode: u32) {

@@ -7,6 +7,7 @@ use super::closure::Stanza;
 use crate::command::{self, Env, NETWORK, Shell, cmd};
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::pins::DebianRequest;
+use crate::temporary;
 
 /// An apt that knows one archive and has nothing installed.
 pub struct Apt {
@@ -18,8 +19,7 @@ pub struct Apt {
 impl Apt {
     /// Reads the archive's indices. apt checks their signature, `Date` and `Valid-Until`.
     pub fn open(archive: &Archive) -> Result<Apt> {
-        let folder = tempfile::Builder::new().prefix("lockstep-apt-").tempdir();
-        let folder = folder.at("create a folder in", &std::env::temp_dir())?;
+        let folder = temporary::folder()?;
         let shell = command::shell()?;
         let host =
             command::read(cmd!(shell, "apt-config dump"), &Env::host(&[])).map_err(no_apt)?;

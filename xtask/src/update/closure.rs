@@ -112,6 +112,17 @@ Provides: virtual (= 1), other
         assert_eq!(all[0].field("Description"), "a tool");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_has_stanzas_and_a_closure(
+            text in "((Package|Depends|Provides|Pre-Depends|X)?[: ]{0,2}[a-c|,( \n]{0,9}){0,20}",
+        ) {
+            let all = Stanza::all(&text);
+            let found = closure(&all, &["a"], &["b"]);
+            proptest::prop_assert!(!found.kept.contains("b"));
+        }
+    }
+
     #[test]
     fn an_omitted_name_takes_along_what_only_it_needs() {
         let all = Stanza::all(RESOLVED);

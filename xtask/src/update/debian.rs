@@ -1,6 +1,6 @@
 //! The Debian packages of both roots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::apt::Apt;
 use super::closure::{Stanza, closure};
@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lock::{Package, RootKind};
 use crate::nearest::nearest;
 use crate::pins::{self, BazelSource, DebianRequest, Pins};
+use crate::progress::say;
 
 /// A root as it is asked of apt.
 struct Asked<'p> {
@@ -17,6 +18,9 @@ struct Asked<'p> {
     pins: &'p pins::Root,
     /// Each request with the key that it comes from.
     requests: Vec<(&'static str, &'p DebianRequest)>,
+    /// Omitted names that nothing needs are no mistake: they are there for when Bazel is a
+    /// package again.
+    idle_is_fine: bool,
 }
 
 /// Resolves the builder root and the runtime root.
@@ -46,6 +50,7 @@ fn builder(pins: &Pins) -> Asked<'_> {
         table: "builder",
         pins: &pins.builder,
         requests: requests.chain([compiler]).chain(bazel).collect(),
+        idle_is_fine: bazel.is_none(),
     }
 }
 
@@ -56,6 +61,7 @@ fn runtime(pins: &Pins) -> Asked<'_> {
         table: "runtime",
         pins: &pins.runtime,
         requests: requests.collect(),
+        idle_is_fine: false,
     }
 }
 
@@ -66,16 +72,28 @@ fn root(apt: &Apt, asked: &Asked<'_>) -> Result<Vec<Stanza>> {
     let names: Vec<&str> = requests.iter().map(|request| request.name.as_str()).collect();
     let omit: Vec<&str> = asked.pins.omit.iter().map(|name| name.as_str()).collect();
     let found = closure(&resolved, &names, &omit);
-    if let [name, ..] = found.idle[..] {
-        let message =
-            format!("`{}.omit` names `{name}`, which nothing in that root needs", asked.table);
-        return Err(Error::new(Kind::Pins, message).hint("take it out of workspace.toml"));
-    }
-    let kept: Vec<bool> =
-        resolved.iter().map(|stanza| found.kept.contains(stanza.name())).collect();
-    let mut kept = kept.into_iter();
-    resolved.retain(|_| kept.next().unwrap_or(false));
+    idle(asked, &found.idle)?;
+    let kept: BTreeSet<String> = found.kept.into_iter().map(str::to_owned).collect();
+    resolved.retain(|stanza| kept.contains(stanza.name()));
     Ok(resolved)
+}
+
+/// An omitted name that nothing needs is a mistake, unless only Debian's Bazel needed it.
+fn idle(asked: &Asked<'_>, names: &[&str]) -> Result<()> {
+    let table = asked.table;
+    match names {
+        [] => Ok(()),
+        names if !asked.idle_is_fine => {
+            let names = names.join("`, `");
+            let message = format!("`{table}.omit` names `{names}`: nothing in that root needs it");
+            Err(Error::new(Kind::Pins, message).hint("take it out of workspace.toml"))
+        }
+        names => {
+            let names = names.join(", ");
+            say(&format!("without Bazel's package nothing needs, of `{table}.omit`: {names}"));
+            Ok(())
+        }
+    }
 }
 
 /// Each request is in the archive, in the asked version; otherwise names key and near miss.

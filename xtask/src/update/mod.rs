@@ -5,18 +5,21 @@
 
 mod apt;
 mod archive;
+mod base;
 mod closure;
 mod debian;
 mod part;
 mod pip;
 mod wheels;
 
+use crate::digest::Sha256;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{self, Selection, Wheels, sizes};
 use crate::lock::{self, Lock, Move, Package, RootKind, Wheel, identity, moves};
 use crate::pins::{self, BazelSource, Pins};
 use crate::root;
 use crate::root::wheel::normalised;
+use crate::source;
 use crate::store::Store;
 use crate::workspace::Workspace;
 
@@ -54,6 +57,7 @@ pub fn run(workspace: &Workspace, store: &Store, offline: bool, options: &Option
     let fetch = fetch::Options::from_env(offline);
     let sources = Sources { pins: &pins, store, fetch: &fetch };
     let new = resolve(sources, old.as_ref(), &options.parts)?;
+    let new = vault(new, old.as_ref(), workspace, sources)?;
     report(&moves(old.as_ref(), &new), options.json);
     if old.as_ref() == Some(&new) {
         return Ok(());
@@ -106,7 +110,7 @@ fn resolve(sources: Sources<'_>, old: Option<&Lock>, parts: &[Part]) -> Result<L
     let pins = sources.pins;
     let kept = old.filter(|_| !parts.is_empty());
     let packages = match kept {
-        Some(old) if !parts.iter().any(|part| part.is_debian(pins)) => old.packages.clone(),
+        Some(old) if !parts.iter().any(|part| part.is_debian(old, pins)) => old.packages.clone(),
         _ => debian_packages(sources, kept, parts)?,
     };
     let wheels = match kept {
@@ -125,10 +129,50 @@ fn resolve(sources: Sources<'_>, old: Option<&Lock>, parts: &[Part]) -> Result<L
             name: pins.ops.name.to_string(),
             version: pins.ops.version.to_string(),
         },
+        source: pins.tensorflow.source.as_ref().map(how_built),
+        image: lock::Image { compression: pins.image.compression, slim: pins.image.slim },
+        base: base::resolve(sources, old)?,
         packages,
         wheels,
     };
     identified(lock, old, sources)
+}
+
+/// How TensorFlow is built; the vault is not gathered yet.
+fn how_built(pinned: &pins::Source) -> lock::Source {
+    let mut repo_env: Vec<String> = pinned.repo_env.iter().map(ToString::to_string).collect();
+    repo_env.sort();
+    lock::Source {
+        git: pinned.git.to_string(),
+        target: pinned.target.to_string(),
+        configs: pinned.configs.iter().map(ToString::to_string).collect(),
+        repo_env,
+        disk_gb: pinned.disk_gb,
+        vault: Sha256::of(b""),
+        externals: Vec::new(),
+    }
+}
+
+/// The lock with its vault: the old one when it was gathered for the same commit, Bazel and
+/// flags, otherwise gathered now.
+fn vault(
+    mut lock: Lock,
+    old: Option<&Lock>,
+    workspace: &Workspace,
+    sources: Sources<'_>,
+) -> Result<Lock> {
+    let Some(mut source) = lock.source.take() else { return Ok(lock) };
+    source.vault = source::vault_key(&lock, &source);
+    let known = old.and_then(|old| old.source.as_ref());
+    source.externals = match known.filter(|known| known.vault == source.vault) {
+        Some(known) => known.externals.clone(),
+        None => {
+            let store = sources.store;
+            source::gather::externals(workspace, store, &lock, &source, sources.fetch)?
+        }
+    };
+    lock.source = Some(source);
+    Ok(lock)
 }
 
 fn debian_packages(
@@ -237,7 +281,7 @@ fn bazel(sources: Sources<'_>, old: Option<&Lock>) -> Result<lock::Bazel> {
         }
     };
     let (version, answer) = (pinned.version.to_string(), pinned.answer.to_string());
-    Ok(lock::Bazel { version, answer, binary })
+    Ok(lock::Bazel { version, answer, modules: pinned.modules, binary })
 }
 
 /// All but what only the wheel can say.
@@ -248,12 +292,17 @@ fn tensorflow(pins: &Pins) -> lock::TensorFlow {
         package: normalised(pinned.package.as_str()),
         version: pinned.version.to_string(),
         revision: pinned.revision.to_string(),
-        git_version: String::new(),
+        git_version: pinned.source.as_ref().map(|s| s.describe.to_string()).unwrap_or_default(),
     }
 }
 
 /// The lock with what TensorFlow's wheel says of itself, which must be the pinned revision.
 fn identified(mut lock: Lock, old: Option<&Lock>, sources: Sources<'_>) -> Result<Lock> {
+    if lock.source.is_some() {
+        let own = &lock.tensorflow;
+        identity::check(&own.package, &own.version, &own.revision, &own.git_version)?;
+        return Ok(lock);
+    }
     let wheel = lock.tensorflow_wheel().cloned().ok_or_else(|| {
         let package = &lock.tensorflow.package;
         Error::new(Kind::Fetch, format!("pip chose no wheel of `{package}`"))
@@ -262,7 +311,8 @@ fn identified(mut lock: Lock, old: Option<&Lock>, sources: Sources<'_>) -> Resul
     let git_version = match known {
         Some(old) => old.tensorflow.git_version.clone(),
         None => {
-            let own = Selection { roots: [].into(), wheels: Wheels::TensorFlow };
+            let wheels = Wheels::TensorFlow;
+            let own = Selection { roots: [].into(), wheels, externals: false };
             fetch::ensure(&lock, sources.store, &own, sources.fetch)?;
             let path = sources.store.verified(&wheel.sha256, &wheel.file)?;
             root::tensorflow::git_version(&root::wheel::Wheel::open(&path, &wheel.file)?)?

@@ -29,14 +29,19 @@ pub enum Part {
     Runtime,
     /// Name and version of the ops wheel
     Ops,
+    /// What the image starts from, and its form
+    Image,
 }
 
 impl Part {
-    /// Whether Debian packages may move.
-    pub fn is_debian(self, pins: &Pins) -> bool {
+    /// Whether Debian packages may move: for Bazel, when it is one of them or was.
+    pub fn is_debian(self, old: &Lock, pins: &Pins) -> bool {
         match self {
             Part::Debian | Part::Compiler | Part::Builder | Part::Runtime => true,
-            Part::Bazel => matches!(pins.bazel.source, BazelSource::Package(_)),
+            Part::Bazel => {
+                let is_package = matches!(pins.bazel.source, BazelSource::Package(_));
+                is_package || old.bazel.binary.is_none()
+            }
             _ => false,
         }
     }

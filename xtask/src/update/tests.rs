@@ -129,7 +129,7 @@ fn what_the_archive_lacks_is_named_with_its_pin() {
     hint: pin what the suite has, or another suite
     "#);
     insta::assert_snapshot!(refused("\"default-jdk\"", "\"default-jdk\", \"fonts\""), @r#"
-    error: `builder.omit` names `fonts`, which nothing in that root needs
+    error: `builder.omit` names `fonts`: nothing in that root needs it
     hint: take it out of workspace.toml
     "#);
     insta::assert_snapshot!(refused("\"sed\"", "\"sed\", \"bazel-bootstrap-data=1.2.3+ds-1\""), @r#"

@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fetch::Url;
 use crate::pins::Pins;
 use crate::root::wheel::normalised;
+use crate::temporary;
 
 /// A wheel as pip chose it; its size is not yet known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,14 +29,16 @@ pub struct Chosen {
 /// Lets pip choose wheels for the pinned Python on a machine with this minor version of
 /// glibc 2. `keep` are `name==version`: what stays as locked.
 pub fn resolve(pip: &Pip, pins: &Pins, glibc: u32, keep: &[String]) -> Result<Vec<Chosen>> {
-    let folder = tempfile::tempdir()
-        .map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?;
+    let wanted = wanted(pins);
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let folder = temporary::folder()?;
     let constraints = folder.path().join("constraints.txt");
     std::fs::write(&constraints, keep.join("\n"))
         .map_err(|e| Error::io("write", &constraints, &e))?;
     let target = folder.path().join("none");
     let arguments = target_arguments(pins.python.version.as_str(), glibc);
-    let wanted = wanted(pins);
     let python = &pip.python;
     let step = cmd!(
         pip.shell,
@@ -49,13 +52,13 @@ pub fn resolve(pip: &Pip, pins: &Pins, glibc: u32, keep: &[String]) -> Result<Ve
     chosen(&report, pins.python.version.as_str())
 }
 
-/// What is asked: TensorFlow in exactly its version, and the further requirements.
+/// What is asked: TensorFlow in exactly its version, unless it is built here, and the further
+/// requirements. Of a wheel that is not built yet pip cannot ask what it requires.
 fn wanted(pins: &Pins) -> Vec<String> {
+    let built = pins.tensorflow.source.is_some();
     let tensorflow = format!("{}=={}", pins.tensorflow.package, pins.tensorflow.version);
-    [tensorflow]
-        .into_iter()
-        .chain(pins.python.requirements.iter().map(ToString::to_string))
-        .collect()
+    let further = pins.python.requirements.iter().map(ToString::to_string);
+    (!built).then_some(tensorflow).into_iter().chain(further).collect()
 }
 
 /// pip's arguments for CPython on x86-64 Linux: the platform tags of every glibc up to

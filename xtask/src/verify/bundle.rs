@@ -1,30 +1,36 @@
 //! Files by name, wherever they are: an OCI layout's folder, or a tar of one, or what
-//! `docker save` writes.
+//! `docker save` writes, or an image in a registry.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Take};
+use std::io::{self, BufReader, Cursor, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::digest::Sha256;
 use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::fetch::registry::{MANIFESTS, Registry};
+use crate::image::oci::named;
 
 use super::stream::unreadable;
 
 /// Most bytes of a JSON text.
 const TEXT: u64 = 4 << 20;
 
-/// Named files, each a piece of one on disk.
-#[derive(Debug)]
+/// Named files.
 pub struct Bundle {
     name: String,
-    files: BTreeMap<String, Place>,
+    files: BTreeMap<String, (Place, u64)>,
+    registry: Option<Registry>,
 }
 
-#[derive(Debug)]
-struct Place {
-    path: PathBuf,
-    at: u64,
-    size: u64,
+/// Where a file's bytes are; how many there are stands beside it.
+enum Place {
+    /// A piece of a file on disk, from this byte on.
+    Disk(PathBuf, u64),
+    /// At hand.
+    Here(Vec<u8>),
+    /// A blob of the registry.
+    Blob(Sha256),
 }
 
 impl Bundle {
@@ -42,11 +48,11 @@ impl Bundle {
                 if stat.is_dir() {
                     folders.push(name);
                 } else if stat.is_file() {
-                    files.insert(name, Place { path: item.path(), at: 0, size: stat.len() });
+                    files.insert(name, (Place::Disk(item.path(), 0), stat.len()));
                 }
             }
         }
-        Ok(Bundle { name: place.display().to_string(), files })
+        Ok(Bundle { name: place.display().to_string(), files, registry: None })
     }
 
     /// All files in the tar at `place`.
@@ -62,13 +68,54 @@ impl Bundle {
             }
             let path = entry.path().map_err(wrong)?.to_string_lossy().into_owned();
             let (at, size) = (entry.raw_file_position(), entry.size());
-            let file = Place { path: place.to_owned(), at, size };
+            let file = (Place::Disk(place.to_owned(), at), size);
             if files.insert(path.clone(), file).is_some() {
                 let message = format!("`{name}` holds `{path}` twice");
                 return Err(Error::new(Kind::Archive, message));
             }
         }
-        Ok(Bundle { name, files })
+        Ok(Bundle { name, files, registry: None })
+    }
+
+    /// The image `reference` in a registry, as the layout that a copy of it would be.
+    /// Manifest and config are read now and are those of their digests; layers are read when
+    /// they are opened, by who hashes them.
+    pub fn of_registry(registry: Registry) -> Result<Self> {
+        let reference = registry.reference();
+        let by_digest = reference.digest.as_ref().map(named);
+        let name = by_digest.as_deref().or(reference.tag.as_deref()).unwrap_or("latest");
+        let manifest = registry.manifest(name, &MANIFESTS)?.ok_or_else(|| {
+            Error::new(Kind::Fetch, format!("{reference}: the registry has no such image"))
+        })?;
+        let wrong = |why: &str| Error::new(Kind::Archive, format!("{reference}: {why}"));
+        if !MANIFESTS.contains(&&*manifest.media_type) {
+            return Err(wrong(&format!(
+                "expected one image, found {}",
+                manifest.media_type.escape_debug()
+            )));
+        }
+        let value: serde_json::Value =
+            serde_json::from_slice(&manifest.text).map_err(|_| wrong("its manifest is no JSON"))?;
+        let index = serde_json::json!({"manifests": [{
+            "digest": named(&manifest.digest),
+            "mediaType": manifest.media_type,
+            "size": manifest.text.len(),
+        }]});
+        let mut files = BTreeMap::new();
+        for layer in value["layers"].as_array().map_or(&[][..], Vec::as_slice) {
+            let (digest, size) = descriptor(layer).ok_or_else(|| wrong("it names no layers"))?;
+            files.insert(digest.blob(), (Place::Blob(digest), size));
+        }
+        let (config, size) =
+            descriptor(&value["config"]).ok_or_else(|| wrong("it names no config"))?;
+        let mut here = |name: String, bytes: Vec<u8>| {
+            let size = bytes.len() as u64;
+            files.insert(name, (Place::Here(bytes), size));
+        };
+        here(config.blob(), registry.small(&config, size)?);
+        here(manifest.digest.blob(), manifest.text);
+        here("index.json".to_owned(), index.to_string().into_bytes());
+        Ok(Bundle { name: reference.to_string(), files, registry: Some(registry) })
     }
 
     /// What people know it as.
@@ -83,28 +130,43 @@ impl Bundle {
 
     /// Size of the file `name`, when it is there.
     pub fn size(&self, name: &str) -> Option<u64> {
-        self.files.get(name).map(|place| place.size)
+        self.files.get(name).map(|(_, size)| *size)
     }
 
     /// The bytes of the file `name`.
-    pub fn open(&self, name: &str) -> Result<Take<File>> {
-        let missing = || Error::new(Kind::Archive, format!("`{}` has no `{name}`", self.name));
-        let Place { path, at, size } = self.files.get(name).ok_or_else(missing)?;
-        let mut file = File::open(path).at("open", path)?;
-        file.seek(SeekFrom::Start(*at)).at("read", path)?;
-        Ok(file.take(*size))
+    pub fn open(&self, name: &str) -> Result<Box<dyn Read + Send + '_>> {
+        let (place, size) = self.place(name)?;
+        match (place, &self.registry) {
+            (Place::Disk(path, at), _) => {
+                let mut file = File::open(path).at("open", path)?;
+                file.seek(SeekFrom::Start(*at)).at("read", path)?;
+                Ok(Box::new(file.take(*size)))
+            }
+            (Place::Here(bytes), _) => Ok(Box::new(Cursor::new(bytes))),
+            (Place::Blob(digest), Some(registry)) => Ok(Box::new(registry.blob(digest, *size)?)),
+            (Place::Blob(_), None) => Err(self.missing(name)),
+        }
     }
 
     /// The whole of a JSON text.
     pub fn text(&self, name: &str) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let mut file = self.open(name)?;
-        if file.limit() > TEXT {
+        let (_, size) = self.place(name)?;
+        if *size > TEXT {
             let message = format!("`{}`: `{name}` is too big for a JSON text", self.name);
             return Err(Error::new(Kind::Archive, message));
         }
-        file.read_to_end(&mut bytes).map_err(|cause| unreadable(&format!("`{name}`"), &cause))?;
+        let mut bytes = Vec::new();
+        let read = self.open(name)?.read_to_end(&mut bytes);
+        read.map_err(|cause| unreadable(&format!("`{name}`"), &cause))?;
         Ok(bytes)
+    }
+
+    fn place(&self, name: &str) -> Result<&(Place, u64)> {
+        self.files.get(name).ok_or_else(|| self.missing(name))
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        Error::new(Kind::Archive, format!("`{}` has no `{name}`", self.name))
     }
 
     /// The value of a JSON text.
@@ -114,4 +176,9 @@ impl Bundle {
             Error::new(Kind::Archive, format!("`{}`: `{name}` is no JSON: {e}", self.name))
         })
     }
+}
+
+/// Digest and size that a descriptor names.
+fn descriptor(value: &serde_json::Value) -> Option<(Sha256, u64)> {
+    Some((Sha256::from_name(value["digest"].as_str()?)?, value["size"].as_u64()?))
 }

@@ -5,14 +5,19 @@ use std::process::ExitCode;
 
 use crate::build::stamp::Stamps;
 use crate::build::{material, source};
-use crate::command::{self, Env, cmd};
+use crate::command::{self, cmd};
+use crate::engine::{self, Engine, Output, Run};
 use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::fetch;
+use crate::fetch::registry::{Purpose, Registry};
 use crate::image::command::{ops_wheel, program};
 use crate::image::identity::Identity;
 use crate::image::layout::OCI;
 use crate::image::stack::Parts;
+use crate::image::tools::Tools;
 use crate::ledger::snapshot::Part;
 use crate::lock::Lock;
+use crate::reference::Reference;
 use crate::store::Store;
 use crate::workspace::Workspace;
 
@@ -23,17 +28,28 @@ use super::{Finding, image, tree, wheel};
 /// `cargo xtask verify`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// An OCI layout, a tar of an image, an unpacked image, an ops wheel, `docker:IMAGE` or
-    /// `podman:IMAGE`
+    /// An OCI layout, a tar of an image, an unpacked image, an ops wheel, `docker:IMAGE`,
+    /// `podman:IMAGE`, or an image in a registry, `docker://HOST/NAME@sha256:…`
     pub what: String,
+    /// Ask a registry without TLS on another machine, too
+    #[arg(long)]
+    pub plain_http: bool,
 }
 
 /// Compares what was named with lock and ledger. A difference is exit code 9.
-pub fn verify(workspace: &Workspace, store: &Store, options: &Options) -> Result<ExitCode> {
+pub fn verify(
+    workspace: &Workspace,
+    store: &Store,
+    options: &Options,
+    offline: bool,
+) -> Result<ExitCode> {
     let lock = material::locked(workspace)?;
     let sources = source::collect(workspace, &Stamps::default(), &mut Stamps::default())?;
     let case = Case { workspace, store, lock: &lock, identity: Identity::of(&lock, &sources) };
-    let findings = case.findings(&options.what)?;
+    let findings = match options.what.strip_prefix("docker://") {
+        Some(name) => case.remote(name, options.plain_http, offline)?,
+        None => case.findings(&options.what)?,
+    };
     for finding in &findings {
         println!("{finding}");
     }
@@ -91,8 +107,23 @@ impl Case<'_> {
             return Err(Error::new(Kind::Ledger, format!("{}: {}", ops.display(), wrong.what))
                 .hint("run `cargo xtask build-ops`"));
         }
-        let parts = Parts::open(self.lock, self.store, &ops, program(self.workspace)?)?;
+        let engine = |run: &Run, output: Output<'_>| Engine::default().run(run, output);
+        let logs = self.workspace.scratch().join("log");
+        let tools = Tools { lock: self.lock, store: self.store, engine: &engine, logs };
+        let parts = Parts::open(&tools, &ops, program(self.workspace)?)?;
         tree::verify(root, &parts.layers(&self.identity)?)
+    }
+
+    /// An image in a registry, read as it comes: nothing of it is kept.
+    fn remote(&self, name: &str, plain: bool, offline: bool) -> Result<Vec<Finding>> {
+        let wrong = |why: &str| Error::new(Kind::Pins, format!("`docker://{name}`: {why}"));
+        let reference: Reference = name.parse().map_err(|why: String| wrong(&why))?;
+        if offline && !reference.is_loopback() {
+            return Err(wrong("a registry is asked, and --offline is given"));
+        }
+        let fetch = fetch::Options::from_env(offline);
+        let registry = Registry::open(&reference, Purpose::Pull, plain, &fetch)?;
+        self.image(&Bundle::of_registry(registry)?)
     }
 
     /// An image that an engine of this machine has.
@@ -101,12 +132,7 @@ impl Case<'_> {
         let folder = folder.at("create a folder in", &self.workspace.scratch())?;
         let file = folder.path().join("image.tar");
         let sh = command::shell()?;
-        let env = Env::host(&[
-            "DOCKER_HOST",
-            "DOCKER_CONFIG",
-            "XDG_RUNTIME_DIR",
-            "CONTAINERS_STORAGE_CONF",
-        ]);
+        let env = engine::client();
         command::read(cmd!(sh, "{engine} save -o {file} -- {name}"), &env)?;
         self.image(&Bundle::of_tar(&file)?)
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::digest::Sha256;
 use crate::error::{Error, Kind, Result};
+use crate::image::base;
 use crate::image::identity::{self, Identity};
 use crate::image::oci::{self, Blob, Document, Image};
 use crate::image::stack;
@@ -44,21 +45,25 @@ impl Expected {
             let message = format!("the committed ledger of the image has no `{file}`");
             rows.get(file).copied().ok_or_else(|| Error::new(Kind::Ledger, message))
         };
-        let layers = stack::NAMES.map(|name| Ok((name, row(&format!("layer {name}"))?)));
+        let layers = stack::NAMES.map(|name| Ok((name, row(&stack::row(lock, name))?)));
         let layers = layers.into_iter().collect::<Result<Vec<_>>>()?;
         // A config knows layers by their diff ids alone: their blobs do not matter to it.
+        let below = base::layers(lock);
         let described = layers.iter().map(|(name, diff_id)| oci::Layer {
             name: (*name).to_owned(),
             about: stack::about(lock, name),
             blob: Blob { digest: *diff_id, size: 0, diff_id: *diff_id },
+            compression: lock.image.compression,
         });
         let image = Image {
             platform: lock.platform.clone(),
             epoch: lock.epoch,
             start: identity::start(lock),
             labels: identity.labels(),
-            layers: described.collect(),
+            layers: below.iter().cloned().chain(described).collect(),
         };
+        let below = below.iter().map(|layer| ("of the base", layer.blob.diff_id));
+        let layers = below.chain(layers.iter().copied()).collect();
         Ok(Expected { manifest: row("manifest")?, config: image.config()?, layers })
     }
 }

@@ -87,12 +87,9 @@ fn of_layout(
 
 /// File, digest and size that a descriptor names.
 fn descriptor_of(bundle: &Bundle, descriptor: &Value) -> Result<(String, String, u64)> {
-    let digest = descriptor["digest"].as_str().and_then(|text| text.strip_prefix("sha256:"));
-    let digest = digest.and_then(|hex| hex.parse::<Sha256>().ok());
+    let digest = descriptor["digest"].as_str().and_then(Sha256::from_name);
     match (digest, descriptor["size"].as_u64()) {
-        (Some(digest), Some(size)) => {
-            Ok((format!("blobs/sha256/{digest}"), format!("sha256:{digest}"), size))
-        }
+        (Some(digest), Some(size)) => Ok((digest.blob(), format!("sha256:{digest}"), size)),
         _ => Err(Error::new(
             Kind::Archive,
             format!("`{}` has a descriptor without sha256 digest and size", bundle.name()),
@@ -226,9 +223,11 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
+    use crate::image::diff::Records;
     use crate::image::layer::Layer;
     use crate::image::layout::Draft;
     use crate::image::oci::{self, Image, Start};
+    use crate::lock::Compression;
     use crate::store::Store;
 
     /// A layout of two layers, and what is expected of it.
@@ -238,8 +237,9 @@ mod tests {
         let layers = ["base", "ops"].map(|name| {
             let mut layer = Layer::new(name, 0);
             layer.add_bytes(name, 0o644, name.as_bytes().to_vec()).unwrap();
-            let blob = draft.layer(&store, &layer).unwrap();
-            (name, oci::Layer { name: name.to_owned(), about: String::new(), blob })
+            let blob = draft.layer(&store, &layer, Records::Check).unwrap();
+            let (name_, about) = (name.to_owned(), String::new());
+            (name, oci::Layer { name: name_, about, blob, compression: Compression::Gzip })
         });
         let image = Image {
             platform: "linux/amd64".to_owned(),

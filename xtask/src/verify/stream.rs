@@ -5,11 +5,10 @@
 
 use std::io::{self, BufReader, Read};
 
-use flate2::read::MultiGzDecoder;
-
 use crate::digest::{Hasher, Sha256};
 use crate::error::{Error, Kind, Result};
 use crate::image::tar::{self, BLOCK, Sort};
+use crate::image::unpack::unpacked;
 use crate::interrupt;
 use crate::root::path::TreePath;
 use crate::root::tree::Entries;
@@ -34,11 +33,7 @@ pub struct Found {
 /// Reads a layer, compressed or not, to its end.
 pub fn read(source: impl Read) -> io::Result<Found> {
     let mut stored = BufReader::with_capacity(256 << 10, Hashing::new(source));
-    let gzip = io::BufRead::fill_buf(&mut stored)?.starts_with(&[0x1f, 0x8b]);
-    let (entries, diff_id) = match gzip {
-        true => stream(&mut MultiGzDecoder::new(&mut stored))?,
-        false => stream(&mut stored)?,
-    };
+    let (entries, diff_id) = stream(&mut unpacked(&mut stored)?)?;
     io::copy(&mut stored, &mut io::sink())?;
     let Hashing { hasher, size, .. } = stored.into_inner();
     Ok(Found { digest: hasher.finish(), size, diff_id, entries })
@@ -230,7 +225,9 @@ pub fn unreadable(what: &str, cause: &io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::diff::{self, Records};
     use crate::image::layer::{Layer, Member};
+    use ruzstd::encoding::CompressionLevel;
 
     fn layer() -> Layer<'static> {
         let mut layer = Layer::new("t", 1_772_669_760);
@@ -245,7 +242,7 @@ mod tests {
     fn tar() -> Vec<u8> {
         let blob = layer().compress(Vec::new(), "b".as_ref()).unwrap();
         let mut tar = Vec::new();
-        MultiGzDecoder::new(&blob[..]).read_to_end(&mut tar).unwrap();
+        unpacked(&blob[..]).unwrap().read_to_end(&mut tar).unwrap();
         tar
     }
 
@@ -253,10 +250,11 @@ mod tests {
     fn what_was_written_is_read_back() {
         let layer = layer();
         let blob = layer.compress(Vec::new(), "b".as_ref()).unwrap();
-        for bytes in [&blob, &tar()] {
+        let zstd = ruzstd::encoding::compress_to_vec(&*tar(), CompressionLevel::Fastest);
+        for bytes in [&blob, &zstd, &tar()] {
             let found = read(&bytes[..]).unwrap();
             assert_eq!(found.digest, Sha256::of(bytes));
-            assert_eq!(found.diff_id, layer.diff_id().unwrap());
+            assert_eq!(found.diff_id, diff::id(&layer, Records::Check).unwrap());
             let expected: Entries = layer
                 .members()
                 .map(|(path, member)| (path.clone(), member.entry.clone()))

@@ -8,10 +8,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, fork};
 
+use super::command;
 use super::launch::{attend, die_with_parent};
 use super::mounts::Mounts;
+use super::network::{Devices, LOOPBACK};
 use super::wire::{During as _, Failure, Report, Request, Step};
-use super::{command, sys};
 use crate::engine::End;
 
 /// Runs the request and ends this process.
@@ -29,9 +30,11 @@ fn try_run(request: &Request, status: &File) -> Result<End, Failure> {
         std::process::exit(0);
     }
     umask(Mode::from_bits_truncate(0o022));
-    rustix::system::sethostname(b"lockstep").during(|| Step::other("set the host name"))?;
+    let host = request.port.as_ref().map_or("lockstep", |port| &port.host);
+    rustix::system::sethostname(host.as_bytes()).during(|| Step::other("set the host name"))?;
     rustix::system::setdomainname(b"(none)").during(|| Step::other("set the domain name"))?;
-    sys::loopback_up().during(|| Step::other("bring the loopback up"))?;
+    let loopback = Devices::here().and_then(|devices| devices.up(LOOPBACK));
+    loopback.during(|| Step::other("bring the loopback up"))?;
     let proc = Mounts::take(&request.run)?.enter(&request.run)?;
     Report::Ready(proc).send(status);
     // SAFETY: this process has one thread, so the child may do anything.

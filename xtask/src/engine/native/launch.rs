@@ -22,6 +22,14 @@ use super::wire::{During as _, Failure, Report, Request, Step};
 use super::{init, sys};
 use crate::engine::End;
 
+/// The namespaces of a run, besides the user's.
+pub(super) const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWPID
+    .union(CloneFlags::CLONE_NEWNET)
+    .union(CloneFlags::CLONE_NEWNS)
+    .union(CloneFlags::CLONE_NEWUTS)
+    .union(CloneFlags::CLONE_NEWIPC)
+    .union(CloneFlags::CLONE_NEWCGROUP);
+
 /// Runs the request in `request`, reports to `status`, returns at the end of it all.
 ///
 /// # Safety
@@ -46,7 +54,10 @@ unsafe fn try_launch(request: File, status: &File) -> Result<(), Failure> {
         setsid().during(|| Step::other("start a session"))?;
     }
     awaited().thread_block().during(|| Step::other("block signals"))?;
-    enter_namespaces()?;
+    match &request.port {
+        Some(port) => port.join()?,
+        None => enter_namespaces()?,
+    }
     die_with_parent()?;
     if getppid() != Pid::from_raw(request.caller) {
         return Ok(());
@@ -72,18 +83,17 @@ pub(super) fn die_with_parent() -> Result<(), Failure> {
 
 /// Enters new namespaces, as root of the user namespace.
 fn enter_namespaces() -> Result<(), Failure> {
+    enter_user_namespace()?;
+    unshare(NAMESPACES).during(|| Step::Namespaces)
+}
+
+/// Becomes root of a new user namespace, in which the caller is the only user.
+pub(super) fn enter_user_namespace() -> Result<(), Failure> {
     let (user, group) = (geteuid(), getegid());
     // Only root can leave its supplementary groups; for others they are shown as `nogroup`.
     let _ = setgroups(&[]);
     unshare(CloneFlags::CLONE_NEWUSER).during(|| Step::UserNamespace)?;
-    map_ids(0, user.as_raw(), group.as_raw()).during(|| Step::Identity)?;
-    let rest = CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWCGROUP;
-    unshare(rest).during(|| Step::Namespaces)
+    map_ids(0, user.as_raw(), group.as_raw()).during(|| Step::Identity)
 }
 
 /// Makes `inside` the only user and group of this user namespace (user_namespaces(7)).

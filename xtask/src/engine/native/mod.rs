@@ -10,21 +10,26 @@
 //! The caller may have many threads, and a process of many threads cannot enter a user
 //! namespace, so [`launch`] starts over in a new process of our own binary. From there:
 //! [`init`] is the first process of the run, [`mounts`] makes its root, [`command`] gives
-//! up the last privilege; [`launcher`] is all this as the caller sees it, [`wire`] how they
+//! up the last privilege; [`bridge`] is a network of runs, [`network`] its devices;
+//! [`launcher`] is all this as the caller sees it, [`wire`] how they
 //! talk, [`refusal`] what a person reads when the kernel says no.
 
+pub mod bridge;
 mod command;
 mod init;
 mod launch;
 mod launcher;
 mod mounts;
+mod network;
 mod refusal;
 mod sys;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, IsTerminal as _, PipeWriter, Seek as _, Write as _};
+use std::io::{self, IsTerminal as _, PipeReader, PipeWriter, Seek as _, Write as _};
 use std::iter;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -36,10 +41,13 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{Pid, getpgrp, tcsetpgrp};
 
+use super::follow::{Ends, Streams};
 use super::log::{Log, Writer};
+use super::outcome::oom_kills;
 use super::{Outcome, Output, Run};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::interrupt;
+use bridge::Port;
 use launcher::Launcher;
 use wire::{Report, Request};
 
@@ -50,6 +58,8 @@ const LAUNCH: &str = "launch-a-lockstep-run";
 #[derive(Clone, Debug)]
 pub struct Native {
     program: PathBuf,
+    port: Option<Port>,
+    groups: Vec<PathBuf>,
 }
 
 impl Default for Native {
@@ -63,13 +73,14 @@ impl Default for Native {
 /// anything else.
 pub fn launched() -> Option<ExitCode> {
     let mut args = std::env::args().skip(1);
-    if args.next()? != LAUNCH {
-        return None;
-    }
+    let what = args.next().filter(|what| [LAUNCH, bridge::HOLD].contains(&&**what))?;
     let mut descriptor = || args.next()?.parse::<RawFd>().ok();
     if let (Some(request), Some(status)) = (descriptor(), descriptor()) {
         // SAFETY: `main` has started no thread, and the caller made these descriptors for us.
-        unsafe { launch::launch(request, status) };
+        match &*what {
+            LAUNCH => unsafe { launch::launch(request, status) },
+            _ => unsafe { bridge::hold(request, status) },
+        }
     }
     Some(ExitCode::SUCCESS)
 }
@@ -77,17 +88,49 @@ pub fn launched() -> Option<ExitCode> {
 impl Native {
     /// With another binary as the launcher: one whose `main` calls [`launched`].
     pub fn with(program: impl Into<PathBuf>) -> Self {
-        Native { program: program.into() }
+        Native { program: program.into(), port: None, groups: Vec::new() }
+    }
+
+    /// The same, on a bridge: its runs are at `address` and their host name is `host`.
+    pub fn on(&self, bridge: &bridge::Bridge, address: Ipv4Addr, host: &str) -> Self {
+        Native { port: Some(bridge.port(address, host)), ..self.clone() }
+    }
+
+    /// The same, in control groups: these are the files through which a process enters
+    /// (cgroups(7)).
+    pub fn within(&self, groups: Vec<PathBuf>) -> Self {
+        Native { groups, ..self.clone() }
     }
 
     /// See [`super::Engine::run`].
-    pub(super) fn run(&self, run: &Run, output: Output<'_>) -> Result<Outcome> {
+    pub fn run(&self, run: &Run, output: Output<'_>) -> Result<Outcome> {
+        run.check()?;
         let kills = oom_kills();
         let mut launcher = match output {
             Output::Inherit => self.interactive(run)?,
             Output::Log(log) => self.logged(run, log)?,
         };
         verdict(run, &launcher.reports()?, oom_kills() - kills)
+    }
+
+    /// See [`super::available`]: makes all of an empty root, in which no program is found.
+    pub(super) fn available(&self) -> Result<()> {
+        let root = tempfile::tempdir().map_err(|cause| cannot("make an empty root", &cause))?;
+        for folder in ["dev", "proc", "tmp", "run"] {
+            let path = root.path().join(folder);
+            fs::create_dir(&path).at("create", &path)?;
+        }
+        let run = Run {
+            root: root.path().to_owned(),
+            mounts: Vec::new(),
+            argv: vec!["/no-program".to_owned()],
+            env: BTreeMap::new(),
+            cwd: "/".to_owned(),
+        };
+        match self.run(&run, Output::Log(Log::at(&root.path().join("log")))) {
+            Err(error) if error.kind() == Kind::Machine => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn interactive(&self, run: &Run) -> Result<Launcher> {
@@ -100,21 +143,37 @@ impl Native {
 
     fn logged(&self, run: &Run, log: Log<'_>) -> Result<Launcher> {
         let end = log.limit.map(|limit| Instant::now() + limit);
+        let stop = log.stop;
         let mut log = Writer::create(log)?;
         let (output, input) = io::pipe().map_err(|cause| cannot("make a pipe", &cause))?;
         let launcher = self.launch(run, Some(input))?;
-        launcher.follow(run, &output, &mut log, end)?;
-        Ok(launcher)
+        let ends = Ends { end, stop };
+        let followed = Streams::new([output]).follow(run, &mut log, ends, &launcher);
+        launcher.wait()?;
+        followed.map(|()| launcher)
     }
 
     /// Starts the launcher, with both its streams into `output` or with the caller's.
     fn launch(&self, run: &Run, output: Option<PipeWriter>) -> Result<Launcher> {
         let interactive = output.is_none();
-        let request = Request { run: run.clone(), caller: Pid::this().as_raw(), interactive };
-        let request = in_memory(&request)?;
+        let (caller, port) = (Pid::this().as_raw(), self.port.clone());
+        let request = Request { run: run.clone(), caller, interactive, port };
+        let (handle, reports) = self.start(LAUNCH, &request, output)?;
+        Ok(Launcher { handle, reports })
+    }
+
+    /// Starts our own binary as `what`, with its `request`; with its reports.
+    fn start(
+        &self,
+        what: &str,
+        request: &impl serde::Serialize,
+        output: Option<PipeWriter>,
+    ) -> Result<(duct::Handle, PipeReader)> {
+        let request = in_memory(request)?;
         let (reports, status) = io::pipe().map_err(|cause| cannot("make a pipe", &cause))?;
         let passed = [request.as_raw_fd(), status.as_raw_fd()];
-        let args = [LAUNCH.to_owned(), passed[0].to_string(), passed[1].to_string()];
+        let args = [what.to_owned(), passed[0].to_string(), passed[1].to_string()];
+        let groups = self.groups.clone();
         let mut expression = duct::cmd(&self.program, args);
         if let Some(output) = output {
             expression = expression.stdin_null().stderr_to_stdout().stdout_file(output);
@@ -123,19 +182,25 @@ impl Native {
             .full_env(iter::empty::<(&str, &str)>())
             .before_spawn(move |command| {
                 command.arg0("lockstep");
+                let open = |group| File::options().write(true).open(group);
+                let groups = groups.iter().map(open).collect::<io::Result<Vec<_>>>()?;
+                let enter = move || groups.iter().try_for_each(|mut group| group.write_all(b"0"));
                 // SAFETY: runs between fork and exec, and makes only system calls.
-                unsafe { command.pre_exec(move || passed.iter().try_for_each(|&fd| pass(fd))) };
+                unsafe {
+                    command.pre_exec(enter);
+                    command.pre_exec(move || passed.iter().try_for_each(|&fd| pass(fd)));
+                }
                 Ok(())
             })
             .unchecked()
             .start()
             .map_err(|cause| Error::io("start the engine's launcher", &self.program, &cause))?;
-        Ok(Launcher { handle, reports })
+        Ok((handle, reports))
     }
 }
 
 /// The request as a file that only its descriptor names, read from the start.
-fn in_memory(request: &Request) -> Result<File> {
+fn in_memory(request: &impl serde::Serialize) -> Result<File> {
     let fill = || {
         let mut file = File::from(memfd_create(c"request", MFdFlags::MFD_CLOEXEC)?);
         file.write_all(&serde_json::to_vec(request)?)?;
@@ -174,6 +239,7 @@ fn verdict(run: &Run, reports: &[Report], oom_kills: u64) -> Result<Outcome> {
             Report::Ready(which) => proc = Some(*which),
             Report::Failed(failure) => return Err(refusal::explain(run, failure)),
             Report::Ended(how) => end = Some(*how),
+            Report::Bridged => {} // a holder's
         }
     }
     if let (Some(proc), Some(end)) = (proc, end) {
@@ -182,13 +248,6 @@ fn verdict(run: &Run, reports: &[Report], oom_kills: u64) -> Result<Outcome> {
     let memory = if oom_kills > 0 { " for want of memory" } else { "" };
     let message = format!("the engine was killed{memory} before `{}` ended", run.argv[0]);
     Err(Error::new(Kind::Machine, message).hint("run it again; `dmesg` may know more"))
-}
-
-/// How often the kernel has killed a process for want of memory since it booted (proc(5)).
-fn oom_kills() -> u64 {
-    let counters = fs::read_to_string("/proc/vmstat").unwrap_or_default();
-    let count = counters.lines().find_map(|line| line.strip_prefix("oom_kill "));
-    count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 fn cannot(what: &str, cause: &io::Error) -> Error {

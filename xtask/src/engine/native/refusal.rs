@@ -17,6 +17,11 @@ pub(super) fn explain(run: &Run, failure: &Failure) -> Error {
     }
 }
 
+/// The failure of what has no run.
+pub(super) fn of_machine(failure: &Failure) -> Error {
+    machine(failure, read)
+}
+
 /// What is wrong with the run itself, if something is.
 fn in_run(run: &Run, failure: &Failure) -> Option<String> {
     let cause = cause(failure);

@@ -1,7 +1,6 @@
 //! The system calls that no crate here wraps. All but these are safe calls.
 
 use std::io;
-use std::net::UdpSocket;
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 
 /// `struct mount_attr` of mount_setattr(2).
@@ -60,18 +59,6 @@ pub(super) fn close_inherited(kept: RawFd) -> io::Result<()> {
     close(kept + 1, u32::MAX)
 }
 
-/// Brings the loopback of this network namespace up (netdevice(7)).
-pub(super) fn loopback_up() -> io::Result<()> {
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
-    // SAFETY: `ifreq` is plain data; all zeroes is a valid one.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name[0] = b'l'.cast_signed() as libc::c_char;
-    request.ifr_name[1] = b'o'.cast_signed() as libc::c_char;
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: SIOCSIFFLAGS reads an `ifreq`, which lives until the call returns.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }.into())
-}
-
 /// `struct sigaction` as the kernel has it; all zeroes is the default action.
 #[repr(C)]
 #[derive(Default)]
@@ -117,6 +104,6 @@ pub(super) fn new_session_keyring() -> io::Result<()> {
     })
 }
 
-fn check(result: libc::c_long) -> io::Result<()> {
+pub(super) fn check(result: libc::c_long) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::bridge::Port;
 use crate::engine::{End, Proc, Run};
 
 /// All that the launcher is told.
@@ -18,6 +19,8 @@ pub(super) struct Request {
     pub(super) caller: i32,
     /// Whether the command works in the caller's terminal.
     pub(super) interactive: bool,
+    /// Its place on a bridge; without one it has no network but a loopback.
+    pub(super) port: Option<Port>,
 }
 
 /// What the launcher and the first process of the run tell the caller.
@@ -30,6 +33,8 @@ pub(super) enum Report {
     Failed(Failure),
     /// The command ended.
     Ended(End),
+    /// The bridge is there.
+    Bridged,
 }
 
 /// A step on the way to the command that the kernel refused.

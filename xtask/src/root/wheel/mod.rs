@@ -5,6 +5,7 @@
 mod name;
 mod record;
 mod scripts;
+mod slim;
 mod spread;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -16,9 +17,10 @@ use crate::digest::Sha256;
 use crate::error::{Error, Kind, Result};
 
 use super::path::TreePath;
-use super::zip::{Archive, Member, Raw};
+use super::zip::{Archive, Both, Member};
 
 pub use name::{FileName, normalised};
+pub use slim::{Replaced, is_own_library};
 pub use spread::{Content, Installed};
 
 /// RECORD cannot name its own digest, and its signatures are made after it; they are not
@@ -78,11 +80,6 @@ impl Wheel {
         self.get(path).ok_or_else(|| self.refuse(format!("it has no `{path}`")))
     }
 
-    /// The bytes of `entry` as they are in the archive: one raw deflate stream, or stored.
-    pub fn raw(&self, entry: &Member) -> Raw<'_> {
-        self.archive.raw(entry)
-    }
-
     /// The content of `entry`, at most 64 MiB, checked against CRC and RECORD.
     pub fn read(&self, entry: &Member) -> Result<Vec<u8>> {
         let content = self.archive.read(entry)?;
@@ -97,6 +94,16 @@ impl Wheel {
     /// CRC right; the digest is the caller's to compare.
     pub fn copy(&self, entry: &Member, sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         self.archive.copy(entry, sink)
+    }
+
+    /// Adds `entry`, as it is in the archive and its content, to `both`; see [`Archive::pour`].
+    pub fn pour(
+        &self,
+        entry: &Member,
+        both: &mut Both,
+        full: impl FnMut(&mut Both) -> Result<()>,
+    ) -> Result<()> {
+        self.archive.pour(entry, both, full)
     }
 
     /// The error for content that is not what RECORD says.

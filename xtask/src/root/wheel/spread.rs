@@ -2,6 +2,7 @@
 //! installing a wheel), into one folder as `pip install --target` has it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::digest::Sha256;
 use crate::error::Result;
@@ -30,11 +31,13 @@ pub struct Installed {
 pub enum Content {
     /// From the wheel as it is: an index into [`Wheel::entries`].
     Member(usize),
+    /// From a file that takes its place.
+    File(PathBuf),
     /// Made when the wheel is installed: RECORD, scripts.
     Made(Vec<u8>),
 }
 
-const FILE: u32 = 0o644;
+pub(super) const FILE: u32 = 0o644;
 const PROGRAM: u32 = 0o755;
 
 impl Installed {
@@ -43,7 +46,7 @@ impl Installed {
         Entry::file(self.mode, self.size, self.digest)
     }
 
-    fn made(path: TreePath, mode: u32, bytes: Vec<u8>) -> Self {
+    pub(super) fn made(path: TreePath, mode: u32, bytes: Vec<u8>) -> Self {
         let (size, digest) = (bytes.len() as u64, Sha256::of(&bytes));
         Installed { path, mode, size, digest, content: Content::Made(bytes) }
     }
@@ -103,7 +106,7 @@ impl Wheel {
         }
     }
 
-    fn path(&self, text: &str) -> Result<TreePath> {
+    pub(super) fn path(&self, text: &str) -> Result<TreePath> {
         TreePath::try_from(text).map_err(|error| error.context(format!("`{}`", self.name())))
     }
 }

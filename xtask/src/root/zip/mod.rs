@@ -29,6 +29,7 @@ use super::path::{TreePath, shown};
 use end::End;
 use fields::Fields;
 use header::{Central, Common};
+pub use inflate::Both;
 
 /// Most bytes of a central directory; it is read as a whole. TensorFlow's has 2 MB.
 const DIRECTORY: u64 = 32 << 20;
@@ -101,6 +102,18 @@ impl Archive {
     /// pieces right: as many bytes as declared, with the declared CRC.
     pub fn copy(&self, member: &Member, sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         inflate::copy(self.raw(member), member, sink)
+            .map_err(|error| error.context(self.place(member.name.as_str().as_bytes())))
+    }
+
+    /// Adds `member`, packed and not, to `both`; `full` takes out what is there whenever the
+    /// content's room is used up. Only after `Ok` were all bytes right.
+    pub fn pour(
+        &self,
+        member: &Member,
+        both: &mut Both,
+        full: impl FnMut(&mut Both) -> Result<()>,
+    ) -> Result<()> {
+        inflate::pour(self.raw(member), member, both, full)
             .map_err(|error| error.context(self.place(member.name.as_str().as_bytes())))
     }
 
@@ -249,8 +262,11 @@ impl Read for Raw<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
-        let count = self.file.read_at(&mut buffer[..wanted], self.at)?;
-        self.at += count as u64;
-        Ok(count)
+        loop {
+            match self.file.read_at(&mut buffer[..wanted], self.at) {
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                read => return read.inspect(|count| self.at += *count as u64),
+            }
+        }
     }
 }
