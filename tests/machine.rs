@@ -9,10 +9,14 @@ use xtask::command::{self, Env, cmd};
 /// apt serves one at a time, and tests run as threads. Whether its lists are of today.
 static APT: Mutex<bool> = Mutex::new(false);
 
-/// This machine is thrown away: no fsync a file, and no manual pages, whose index would be
-/// made anew each time (dpkg(1)).
-const FAST: [&str; 2] =
-    ["-oDPkg::Options::=--force-unsafe-io", "-oDPkg::Options::=--path-exclude=/usr/share/man/*"];
+/// Another apt may be at work, and a mirror may fail once. This machine is thrown away: no fsync
+/// a file, and no manual pages, whose index would be made anew each time (dpkg(1)).
+const OPTIONS: [&str; 4] = [
+    "-oDPkg::Lock::Timeout=300",
+    "-oAcquire::Retries=3",
+    "-oDPkg::Options::=--force-unsafe-io",
+    "-oDPkg::Options::=--path-exclude=/usr/share/man/*",
+];
 
 /// Programs, each with the package that has it. `false` when the test is to be skipped: it
 /// said why. In CI all are there afterwards.
@@ -33,11 +37,10 @@ pub fn has(programs: &[(&str, &str)]) -> bool {
     let env = env.with("DEBIAN_FRONTEND", "noninteractive");
     let run = |step| command::read(step, &env).unwrap_or_else(|error| panic!("{error}"));
     if !*updated {
-        run(cmd!(sh, "apt-get update -qq"));
+        run(cmd!(sh, "apt-get update -qq {OPTIONS...}"));
         *updated = true;
     }
-    let wait = "-oDPkg::Lock::Timeout=300";
-    run(cmd!(sh, "apt-get install -qq -y --no-install-recommends {wait} {FAST...} {missing...}"));
+    run(cmd!(sh, "apt-get install -qq -y --no-install-recommends {OPTIONS...} {missing...}"));
     for (program, package) in programs {
         assert!(there(program), "the package {package} has no `{program}`");
     }
