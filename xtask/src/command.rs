@@ -1,7 +1,7 @@
-//! The one door to processes of the host.
+//! Short steps of the host, whose text is their documentation, in an environment that we write.
 //!
-//! Short steps whose text is the documentation go through [`shell`] (xshell). What runs
-//! *inside a root* is a [`crate::engine::Run`].
+//! What is watched while it runs is started with duct by who watches it; what runs *inside a
+//! root* is a [`crate::engine::Run`].
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

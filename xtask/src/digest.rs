@@ -156,7 +156,7 @@ impl Write for Hasher {
     }
 }
 
-/// The digest of all that went into a derived thing (design, invariant 7).
+/// The digest of all that went into a derived thing.
 ///
 /// Each field is written with its name and length, so no two lists of fields collide.
 #[derive(Clone)]

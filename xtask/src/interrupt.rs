@@ -3,7 +3,7 @@
 //! The signals are blocked in every thread and taken by one that waits for them, so no
 //! handler runs inside other code. Work that looks at [`check`] ends in order; work that
 //! does not is cut off after [`GRACE`], and a second signal cuts off at once. Both are safe
-//! wherever they hit (design, invariant 8). Children start with nothing blocked: the
+//! wherever they hit. Children start with nothing blocked: the
 //! standard library resets their mask.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! A stage imports only stages before it and the shared ones
-//! ([`error`], [`digest`], [`atomic`], [`pieces`], [`temporary`], [`command`], [`interrupt`],
-//! [`progress`], [`workspace`], [`mod@reference`]). The gate and the ledger judge files and do not
+//! ([`error`], [`digest`], [`atomic`], [`base64`], [`date`], [`nearest`], [`pieces`],
+//! [`temporary`], [`command`], [`interrupt`], [`progress`], [`workspace`], [`mod@reference`]);
+//! `store`, which `fetch` fills, stands before it. The gate and the ledger judge files and do not
 //! care who made them; `build`, which asks them for their judgement, stands after them in this
 //! file. Last come the commands that go round the pipeline.
 

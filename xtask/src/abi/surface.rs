@@ -108,7 +108,7 @@ fn not_loadable(facts: &Facts, error: &str, before: &[(String, Surface)]) -> Err
     let Some(op) = registered_twice(error) else {
         let message = format!("{package}: TensorFlow cannot load `{file}`: {error}");
         return Error::new(Kind::Abi, message)
-            .hint("`cargo xtask shell` opens the builder container to look around");
+            .hint("`cargo xtask shell` opens the builder root to look around");
     };
     let has = |(_, surface): &&(String, Surface)| surface.op_names().any(|name| name == op);
     let owner = match before.iter().find(has) {

@@ -1,5 +1,6 @@
 //! Where benchmarks work: a folder of their own, with copies of the checkout and stores that
-//! share the downloads. Nothing of the user's is written.
+//! share the downloads. The user's checkout is only read; the user's store is used as `build-ops`
+//! uses it.
 
 use std::cell::Cell;
 use std::fs;

@@ -114,7 +114,7 @@ impl<'a> Setting<'a> {
 }
 
 /// This program.
-fn program() -> Result<PathBuf> {
+pub(super) fn program() -> Result<PathBuf> {
     std::env::current_exe()
         .map_err(|cause| Error::new(Kind::Io, format!("cannot find this program: {cause}")))
 }

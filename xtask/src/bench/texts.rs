@@ -12,7 +12,7 @@ use crate::explain;
 
 use super::pair::{pairs, timed};
 use super::row::{Row, Unit};
-use super::setting::Setting;
+use super::setting::{Setting, program};
 
 /// Bytes of the log.
 const LOG: usize = 100_000_000;
@@ -62,11 +62,6 @@ pub fn lint(setting: &Setting<'_>) -> Result<Vec<Row>> {
         }
     })?;
     Ok(vec![Row::alone("lint", WHAT, time.as_secs_f64(), Unit::Seconds, 1.0)])
-}
-
-fn program() -> Result<std::path::PathBuf> {
-    std::env::current_exe()
-        .map_err(|cause| Error::new(Kind::Io, format!("cannot find this program: {cause}")))
 }
 
 fn written(

@@ -135,7 +135,7 @@ impl Place<'_> {
             ),
             None if shown_root == "ops" => {
                 format!(
-                    "`cargo xtask new-op` makes an op package; these are there: {}",
+                    "`cargo xtask new-op NAME` makes an op package; these are there: {}",
                     packages.join(", ")
                 )
             }

@@ -112,7 +112,7 @@ fn no_build_file(folder: &Path, name: &str) -> Error {
     match near {
         Some(file) => error.hint(format!("rename `{name}/{file}` to `{name}/BUILD`")),
         None => error.hint(
-            "`cargo xtask new-op` makes an op package with a BUILD file to copy from; a folder \
+            "`cargo xtask new-op NAME` makes an op package with a BUILD file to copy from; a folder \
              that is no op package belongs elsewhere",
         ),
     }

@@ -78,7 +78,7 @@ pub fn members(
                     package.name()
                 ),
             )
-            .hint("`cargo xtask new-op` makes one to copy from"));
+            .hint("`cargo xtask new-op NAME` makes one to copy from"));
         }
     }
     python(&workspace.toolchains().join("wheel"), "", &mut members)?;

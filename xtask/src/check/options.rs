@@ -57,4 +57,4 @@ Exit codes:
   11  the builds differ from each other
   3   no engine of those named is to be had; others: as everywhere (README.md)
 
-With GITHUB_ACTIONS set, what is wrong is also told as annotations with file and line.";
+With GITHUB_ACTIONS=true, what is wrong is also told as annotations with file and line.";

@@ -97,7 +97,7 @@ impl Variation {
             Zone => "TZ 14 hours off",
             Cpus => "one processor (affinity)",
             Environment => {
-                "60 more variables, among them CFLAGS, PYTHONHASHSEED, SOURCE_DATE_EPOCH; one more folder in PATH"
+                "63 more variables, among them CFLAGS, PYTHONHASHSEED, SOURCE_DATE_EPOCH; one more folder in PATH"
             }
             Order => "source files made in reverse order, at another time",
             Output => "checkout and Bazel's output on tmpfs instead of disk, or the reverse",

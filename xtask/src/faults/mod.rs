@@ -5,7 +5,7 @@
 //! ([`kill`]) and at each system call that could tear something ([`sweep`]); its system calls
 //! fail ([`errors`]); its disk stops with what reached it ([`power`]). Then [`state`] judges: what
 //! is visible is old or new and never anything else; the same command run again succeeds with the
-//! same bits as a run that nobody killed; no temporary file stays behind (design, invariant 8).
+//! same bits as a run that nobody killed; no temporary file stays behind.
 
 mod chance;
 mod errors;

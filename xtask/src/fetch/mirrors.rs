@@ -1,5 +1,5 @@
 //! Who serves what: this machine's own configuration, unless somebody overrides it. No
-//! registry's host is written here or anywhere (design, invariant 12).
+//! registry's host is written here or anywhere.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -31,7 +31,7 @@ pub struct Options {
     /// Write the image as one tar too, for `docker load` and `podman load` (zstd layers unpacked)
     #[arg(long, value_name = "FILE")]
     pub archive: Option<PathBuf>,
-    /// Do not start the image's root and run every op's tests in it
+    /// Do not start the image: no check of its files, no ops' tests, no small cluster
     #[arg(long)]
     pub no_smoke: bool,
     /// Where commands run

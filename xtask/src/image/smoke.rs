@@ -2,7 +2,7 @@
 //! image has its final name.
 //!
 //! Nothing is unpacked twice for it. The base is the runtime root's tree and the wheels are
-//! the site-packages' tree, as in the tests of `build-ops`; the top layer is read back from
+//! the site-packages' tree, as in `test-ops`; the top layer is read back from
 //! its blob. That together they *are* the image is then seen from inside: `lockstep-check`
 //! reads every file and holds it against the manifests that the blob's identity names.
 

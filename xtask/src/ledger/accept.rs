@@ -39,7 +39,9 @@ pub fn accept(workspace: &Workspace, proposals: Proposals) -> Result<String> {
     }
     if shown.is_empty() {
         return Err(Error::new(Kind::Ledger, "nothing to accept: no proposal in tests/snapshots")
-            .hint("run `cargo xtask build-ops`: it proposes what differs from the ledger"));
+            .hint(
+                "run `cargo xtask build-ops` or `cargo xtask image`: each proposes what differs",
+            ));
     }
     Ok(shown)
 }

@@ -48,7 +48,7 @@ pub enum Proposals {
 }
 
 impl Proposals {
-    /// As `CI` says: set, and not to `false`, there are none.
+    /// As `CI` says: set, and not empty, `false` or `0`, there are none.
     pub fn from_env(env: impl Fn(&str) -> Option<OsString>) -> Self {
         match env("CI") {
             Some(value) if !value.is_empty() && value != "false" && value != "0" => Self::Never,

@@ -293,10 +293,7 @@ fn tensorflow(table: &mut Table<'_>) -> Option<TensorFlow> {
 fn source(table: &mut Table<'_>) -> Option<Source> {
     let (git, describe, target) = (table.text("git"), table.text("describe"), table.text("target"));
     let (configs, repo_env) = (table.texts("configs"), table.texts("repo-env"));
-    let disk_gb = match table.has("disk-gb") {
-        true => table.number("disk-gb", |_| Ok(())),
-        false => None,
-    };
+    let disk_gb = table.optional_number("disk-gb", |_| Ok(()));
     Some(Source { git: git?, describe: describe?, target: target?, configs, repo_env, disk_gb })
 }
 

@@ -7,7 +7,8 @@
 pub mod assembly;
 pub mod budget;
 pub mod builder;
-pub mod closure;
+#[cfg(test)]
+mod closure;
 #[cfg(test)]
 mod corpus;
 pub mod deb;

@@ -4,6 +4,7 @@
 //! objects/ab/cdef…        a download, named by its SHA-256
 //! trees/KIND-KEY/         a derived tree, complete by construction (renamed into place)
 //! trees/KIND-KEY.seal     what is in it: path, mode, size, times, digest
+//! built/KEY               digest of a TensorFlow wheel that was built here
 //! tmp/                    work in progress, reclaimed at the next start
 //! lock/                   flock files; they die with their process
 //! aside/                  what was found damaged, kept for looking at

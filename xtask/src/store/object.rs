@@ -1,5 +1,5 @@
 //! Objects: downloads by their digest. They are verified when they come and when they are
-//! used (design, invariant 3).
+//! used.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Seek as _, Write as _};
@@ -40,7 +40,7 @@ impl Store {
         }
     }
 
-    /// Path of the object, its bytes hashed now against its digest (design, invariant 3).
+    /// Path of the object, its bytes hashed now against its digest.
     /// `what` names it for people: `libc6 2.36 (…deb)`. A damaged object is set aside.
     pub fn verified(&self, digest: &Sha256, what: &str) -> Result<PathBuf> {
         self.enter()?;

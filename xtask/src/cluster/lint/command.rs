@@ -9,7 +9,7 @@ use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::root::work::spread;
 use crate::workspace::Workspace;
 
-use super::{Found, Level, Own, judge, read, report};
+use super::{Found, Own, judge, read, report};
 
 /// Nobody's manifest is longer, in bytes.
 const LONGEST: u64 = 64 << 20;
@@ -48,8 +48,10 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         print!("{}", report::text(&findings));
         println!("{}", report::summary(&findings, documents, tasks));
     }
-    let bad = findings.iter().any(|finding| finding.rule.level != Level::Note);
-    Ok(if bad { ExitCode::from(Kind::Abi.exit_code()) } else { ExitCode::SUCCESS })
+    Ok(match findings.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(Kind::Abi.exit_code()),
+    })
 }
 
 /// All that is in the files, in their order.

@@ -73,11 +73,6 @@ impl Node {
     pub fn is_map(&self) -> bool {
         matches!(self.value, Value::Map(_))
     }
-
-    /// Whether it has items.
-    pub fn is_list(&self) -> bool {
-        matches!(self.value, Value::List(_))
-    }
 }
 
 /// How much was looked at: aliases make a small file endless.

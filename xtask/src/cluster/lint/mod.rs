@@ -42,8 +42,6 @@ pub enum Level {
     Error,
     /// It may.
     Warning,
-    /// Worth knowing; the exit code stays 0.
-    Note,
 }
 
 impl Level {
@@ -52,7 +50,6 @@ impl Level {
         match self {
             Level::Error => "error",
             Level::Warning => "warning",
-            Level::Note => "note",
         }
     }
 }

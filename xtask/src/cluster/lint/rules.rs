@@ -10,7 +10,7 @@ use crate::pins::cluster::{RESERVED, Role};
 macro_rules! rules {
     ($($name:ident $level:ident $id:literal $why:literal $todo:literal;)*) => {
         $(pub const $name: Rule = Rule { id: $id, level: Level::$level, why: $why, todo: $todo };)*
-        /// All of them, as `--help` and SARIF list them.
+        /// All of them, as SARIF lists them.
         pub const ALL: &[&Rule] = &[$(&$name),*];
     };
 }

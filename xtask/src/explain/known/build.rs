@@ -46,7 +46,7 @@ known! {
     "bazel-not-a-zip": Build;
         ["Failed to open '/proc/self/exe' as a zip file"];
         "Debian's Bazel runs without its /etc/bazel/bazelrc, which unpacking without maintainer scripts leaves out";
-        "use the builder root that Lockstep assembles: `cargo xtask shell builder`";
+        "use the builder root that Lockstep assembles: `cargo xtask shell --root builder`";
         "cargo xtask build-ops";
     "no-proc": Build;
         ["Cannot get start time of process"];

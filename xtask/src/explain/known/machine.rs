@@ -38,7 +38,7 @@ known! {
         ["bwrap: execvp"], ["cannot execute: required file not found"];
         "the root has no program interpreter: /bin or /lib64 are not links into /usr";
         "use the roots that Lockstep assembles: `dpkg-deb -x` replaces these links by folders";
-        "cargo xtask shell builder";
+        "cargo xtask shell --root builder";
     "no-network-in-build": Build;
         ["Network is unreachable"];
         "something asks for a network where there is none: a build action, or a cluster that is internal";

@@ -1,4 +1,4 @@
-//! Every message that is known, by layer. Of two that fit a line the earlier is meant.
+//! Every message that is known, a file for where it comes from. Of two that fit a line the earlier is meant.
 
 mod build;
 mod cluster;
