@@ -87,7 +87,7 @@ pub fn build(
     let events = Events::parse(&text)?;
     if !outcome.success() {
         let read = |path: &str| fs::read_to_string(on_host(folders.out, path)?).ok();
-        return Err(failure::explain(&events, &output, i32::from(outcome.end.code()), &log, read));
+        return Err(failure::explain(&events, &output, &outcome, &log, read));
     }
     if let (true, Some(ran)) = (engine != Engine::Native, ran(&output)) {
         progress::say(&format!("engine {engine}: Bazel's actions ran as: {ran}"));

@@ -4,22 +4,34 @@
 use std::path::Path;
 
 use crate::build::event::{Events, FailedAction};
+use crate::engine::Outcome;
 use crate::error::{Error, Kind};
 use crate::source::bazel::FULL;
 
 /// Lines of a compiler's output that are worth showing: its first error and what belongs to it.
 const SHOWN: usize = 30;
 
-/// The error for a Bazel run that failed with `code`. `read` yields a file of the run by its
-/// path inside the root; `log` is where the whole output is kept.
+/// The error for a Bazel run that failed. `read` yields a file of the run by its path inside
+/// the root; `log` is where the whole output is kept.
 pub fn explain(
     events: &Events,
     output: &str,
-    code: i32,
+    outcome: &Outcome,
     log: &Path,
     read: impl Fn(&str) -> Option<String>,
 ) -> Error {
-    let where_to_look = format!("the whole log is `{}`", log.display());
+    let error = cause(events, output, outcome.end.code().into(), read);
+    let error = match outcome.oom_kills {
+        0 => error,
+        _ => error.hint(
+            "the kernel killed a process for want of memory meanwhile: end other work, since a \
+             compiler and Bazel need 4 GiB",
+        ),
+    };
+    error.hint(format!("the whole log is `{}`", log.display()))
+}
+
+fn cause(events: &Events, output: &str, code: i32, read: impl Fn(&str) -> Option<String>) -> Error {
     let said = |action: &FailedAction| action.stderr.as_deref().and_then(&read);
     if let Some(action) = events.failed.first() {
         let words = said(action).unwrap_or_else(|| output.to_owned());
@@ -31,11 +43,10 @@ pub fn explain(
             first_error(&words)
         );
         let error = Error::new(Kind::Tool, message);
-        let error = match advice(&words) {
+        return match advice(&words) {
             Some(advice) => error.hint(advice),
             None => error,
         };
-        return error.hint(where_to_look);
     }
     let begins = |start: &str| output.lines().find_map(|line| line.strip_prefix(start));
     let full = output.lines().find(|line| line.contains(FULL));
@@ -45,7 +56,7 @@ pub fn explain(
         (_, _, Some(line)) => format!("Bazel cannot go on: {}", in_host_words(line)),
         _ => format!("Bazel failed with exit code {code}: {}", meaning(code)),
     };
-    Error::new(Kind::Tool, message).hint(where_to_look)
+    Error::new(Kind::Tool, message)
 }
 
 fn package_of(label: &str) -> &str {
@@ -118,9 +129,16 @@ fn meaning(code: i32) -> &'static str {
 mod tests {
     use super::*;
 
+    use crate::engine::{End, Proc};
+
     fn explained(events: &Events, output: &str, stderr: &str) -> String {
+        said(events, output, stderr, 0)
+    }
+
+    fn said(events: &Events, output: &str, stderr: &str, oom_kills: u64) -> String {
         let read = |path: &str| (path == "/out/stderr-3").then(|| stderr.to_owned());
-        explain(events, output, 1, Path::new("LOG"), read).to_string()
+        let outcome = Outcome { end: End::Exited(37), proc: Proc::Fresh, oom_kills };
+        explain(events, output, &outcome, Path::new("LOG"), read).to_string()
     }
 
     fn compile_failed() -> Events {
@@ -162,6 +180,25 @@ mod tests {
         let output = "Loading:\nERROR: /work/ops/bad/BUILD:2:21: no such target '//image_ops:nope': target 'nope' not declared\n";
         insta::assert_snapshot!(explained(&Events::default(), output, ""), @r"
         error: Bazel refuses the ops workspace: ops/bad/BUILD:2:21: no such target '//image_ops:nope': target 'nope' not declared
+        hint: the whole log is `LOG`
+        ");
+    }
+
+    #[test]
+    fn the_kernels_own_kills_are_told() {
+        let output = "\nServer terminated abruptly (error code: 14, error message: 'Socket closed', log file: '/out/bazel/server/jvm.out')\n";
+        insta::assert_snapshot!(said(&Events::default(), output, "", 1), @r"
+        error: Bazel failed with exit code 37: an internal error of Bazel
+        hint: the kernel killed a process for want of memory meanwhile: end other work, since a compiler and Bazel need 4 GiB
+        hint: the whole log is `LOG`
+        ");
+        let words =
+            "g++: fatal error: Killed signal terminated program cc1plus\ncompilation terminated.\n";
+        insta::assert_snapshot!(said(&compile_failed(), "", words, 1), @r"
+        error: op package `bad` does not compile (CppCompile of `//bad:libbad.so`):
+        g++: fatal error: Killed signal terminated program cc1plus
+        compilation terminated.
+        hint: the kernel killed a process for want of memory meanwhile: end other work, since a compiler and Bazel need 4 GiB
         hint: the whole log is `LOG`
         ");
     }
