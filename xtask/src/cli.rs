@@ -192,6 +192,10 @@ fn tend(workspace: &Workspace, command: &StoreCommand) -> Result<()> {
             let mut keep = std::collections::BTreeSet::new();
             for workspace in std::iter::once(workspace.clone()).chain(others) {
                 let lock = Lock::load(&workspace.lock())?;
+                if let Some(source) = &lock.source {
+                    let built = crate::source::Built::find(&lock, source, &store)?;
+                    keep.extend(built.map(|wheel| wheel.sha256));
+                }
                 let base = lock.base.iter().flat_map(|base| &base.layers);
                 keep.extend(base.map(|layer| layer.sha256));
                 keep.extend(fetch::plan(&lock, &Selection::all())?.iter().map(|file| file.sha256));
