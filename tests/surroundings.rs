@@ -1,11 +1,16 @@
 //! What a command needs of the machine around it beside programs: where it may write, how many
-//! files it may hold open, who reads what it prints.
+//! files it may hold open, how much memory, who reads what it prints.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Output;
 
 use duct::Expression;
+use xtask::cluster::smoke::group::Control;
+use xtask::cluster::smoke::job::Limit;
 
 use crate::cluster_smoke::checkout;
+use crate::machine::skip;
 
 /// Carries out `command` in this checkout.
 fn run(command: &Expression) -> Output {
@@ -57,6 +62,41 @@ fn too_few_open_files_end_the_command_in_words() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("Too many open files"), "{said}");
     assert!(said.ends_with("hint: raise the limit of open files: `ulimit -n 1024`"), "{said}");
+}
+
+/// The kernel ends who took most; Bazel knows only that something died.
+#[test]
+fn a_build_without_enough_memory_says_so() {
+    let control = Control::find();
+    let group = control.group("build", Limit { memory: "2500Mi".parse().ok(), cpu: None }).unwrap();
+    let entrances = group.entrances();
+    if entrances.is_empty() {
+        skip("no control group for memory is ours to make here");
+        return;
+    }
+    let greedy = crate::check::checkout_of("greedy", "exit");
+    let rule =
+        "genrule(name = \"text\", outs = [\"text.h\"], cmd = \"head -c 4G /dev/zero | tail > $@\")";
+    greedy.edit("ops/greedy/BUILD", |text| {
+        let (before, rest) = text.split_once("genrule(").unwrap();
+        format!("{before}{rule}{}", rest.split_once("\n)").unwrap().1)
+    });
+    let enter = "while [ \"$1\" != -- ]; do echo $$ > \"$1\"; shift; done; shift; exec \"$@\"";
+    let mut words = vec!["-c".into(), enter.into(), "sh".into()];
+    words.extend(entrances.into_iter().map(PathBuf::into_os_string));
+    words.extend(["--", env!("CARGO_BIN_EXE_xtask"), "--workspace"].map(OsString::from));
+    words.push(greedy.root().into());
+    words.extend(["--offline", "build-ops"].map(OsString::from));
+    let output = run(&duct::cmd("sh", words));
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(7), "{said}");
+    for words in [
+        "error: op package `greedy` does not compile (Genrule of `//greedy:",
+        "\nhint: the kernel killed a process for want of memory meanwhile: ",
+    ] {
+        assert!(said.contains(words), "no `{words}` in: {said}");
+    }
+    assert_eq!(group.starved(), "2500Mi".parse().ok());
 }
 
 /// `| head` takes what it wants and goes.
