@@ -95,7 +95,7 @@ fn verify_names_the_task_with_another_file(case: &crate::image::Case, env: &Env)
             plan.workspace_id,
             scripts.digest().unwrap()
         ));
-        run.push("import time; time.sleep(600)".to_owned());
+        run.push("import time; time.sleep(3600)".to_owned());
         docker(&run);
     }
     let library =

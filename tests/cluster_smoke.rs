@@ -200,15 +200,16 @@ fn a_task_that_never_comes_up_is_named() {
     if !image() {
         return;
     }
-    let mut case = Case::new(Strategy::ParameterServer, &[]);
+    let counts = [(Role::Worker, 2), (Role::Ps, 1), (Role::Evaluator, 0)];
+    let mut case = Case::new(Strategy::ParameterServer, &counts);
     case.all_run("print('@ up', flush=True); import time; time.sleep(600)");
     let late = &mut case.job.tasks[2];
     assert_eq!(late.name, "worker 1");
     late.run.argv[3] =
         "print('looks for its data', flush=True); import time; time.sleep(600)".into();
-    case.job.limits.up = Duration::from_secs(20);
+    case.job.limits.up = Duration::from_secs(60);
     insta::assert_snapshot!(case.run(|_| {}).unwrap_err(), @r"
-    error: worker 1 (10.0.0.4) did not come up within 20 s
+    error: worker 1 (10.0.0.4) did not come up within 60 s
     hint: the last that worker 1 said: looks for its data
     ");
 }

@@ -347,15 +347,16 @@ fn lives(words: &str) -> bool {
 /// and the next check is none the worse.
 #[test]
 fn an_engine_that_is_killed_during_a_check_is_named() {
-    const ENDLESS: &str = "sleep 42424242";
+    // This run's alone: one of an earlier test run that was killed may still be there.
+    let endless: &str = format!("sleep 4242{}", std::process::id()).leak();
     let Some(mut there) = There::start(Engine::Docker) else { return };
-    let checkout = crate::check::checkout_of("endless", ENDLESS);
+    let checkout = crate::check::checkout_of("endless", endless);
     let words = ["--offline", "check", "--builds", "1"];
     let running = there.with_env(checkout.command(&words)).stderr_to_stdout().stdout_capture();
     let running = running.unchecked().start().unwrap();
     wait_at_most(600, "the build's action", || {
         assert!(running.try_wait().unwrap().is_none(), "the check has ended");
-        lives(&format!("{ENDLESS}\0"))
+        lives(&format!("{endless}\0"))
     });
     let place = there.folder.path().join("docker");
     let daemon = fs::read_to_string(place.join("pid")).unwrap().trim().parse().unwrap();
@@ -373,7 +374,7 @@ fn an_engine_that_is_killed_during_a_check_is_named() {
     let rooms = checkout.root().join("target/lockstep/check");
     assert!(!rooms.exists(), "{text}");
 
-    checkout.edit("ops/endless/BUILD", |text| text.replace(ENDLESS, "echo over"));
+    checkout.edit("ops/endless/BUILD", |text| text.replace(endless, "echo over"));
     there.docker = None;
     there.docker = Some(Dockerd::start(&place));
     let check = there.with_env(checkout.command(&words));
@@ -382,7 +383,7 @@ fn an_engine_that_is_killed_during_a_check_is_named() {
     // Another op than the committed ledger has.
     assert!(output.status.code() == Some(9) && text.contains("1 builds agree"), "{text}");
     assert_eq!(there.containers(), "");
-    assert!(!lives(&format!("{ENDLESS}\0")) && !rooms.exists(), "{text}");
+    assert!(!lives(&format!("{endless}\0")) && !rooms.exists(), "{text}");
 }
 
 /// A program called `name` that does as `script` says, and `xtask` that finds it first.

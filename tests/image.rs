@@ -199,11 +199,18 @@ impl Dockerd {
             "--bridge=none",
             "--iptables=false"
         );
-        let server = Server::start(daemon, &path("log"));
         let env = Env::host(&OURS).with("DOCKER_HOST", &host);
         let (sh, client) = (command::shell().unwrap(), Dockerd::CLIENT);
-        wait("dockerd", || command::read(cmd!(sh, "{client} version"), &env).is_ok());
-        Dockerd { env, _server: server }
+        let answers = || command::read(cmd!(sh, "{client} version"), &env).is_ok();
+        // It ends when its containerd is not there within 15 s, which a busy disk can cost.
+        for _ in 0..3 {
+            let server = Server::start(daemon.clone(), &path("log"));
+            wait("dockerd", || answers() || server.ended());
+            if !server.ended() {
+                return Dockerd { env, _server: server };
+            }
+        }
+        panic!("dockerd ends by itself: {}", fs::read_to_string(path("log")).unwrap());
     }
 
     pub fn run(&self, step: xshell::Cmd<'_>, more: &[(&str, &str)]) -> String {

@@ -70,6 +70,11 @@ impl Server {
         Server(program.stderr_to_stdout().stdout_path(log).unchecked().start().unwrap())
     }
 
+    /// Whether it ended by itself.
+    pub fn ended(&self) -> bool {
+        !matches!(self.0.try_wait(), Ok(None))
+    }
+
     fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = self.0.pids().first().and_then(|pid| i32::try_from(*pid).ok());
         if let Some(pid) = pid {

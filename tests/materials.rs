@@ -39,7 +39,7 @@ fn the_formats_own_programs_read_bill_and_provenance() {
     let (venv, bin) = (folder.path(), folder.path().join("bin"));
     run(cmd!(sh, "python3 -m venv {venv}"));
     let (pip, python) = (bin.join("pip"), bin.join("python"));
-    run(cmd!(sh, "{pip} install --quiet spdx-tools in-toto-attestation"));
+    run(cmd!(sh, "{pip} install --quiet spdx-tools==0.8.5 in-toto-attestation==0.9.3"));
 
     let bill = image().join("sbom.spdx.json");
     let check = bin.join("pyspdxtools");

@@ -44,19 +44,26 @@ pub struct Service {
 impl Service {
     /// Starts it with its data below `place`; `more` goes into its configuration.
     pub fn start(place: &Path, more: &str) -> Service {
+        // Between the choice of a port and its use another test may get it.
+        std::iter::repeat_with(|| Self::try_start(place, more)).flatten().next().unwrap()
+    }
+
+    fn try_start(place: &Path, more: &str) -> Option<Service> {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
         drop(free);
-        let (config, data) = (place.join("config.yml"), place.join("data"));
+        let (config, data, log) =
+            (place.join("config.yml"), place.join("data"), place.join("registry.log"));
         let text = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{address}'}}\n{more}",
             data.display()
         );
         fs::write(&config, text).unwrap();
         let program = duct::cmd!("docker-registry", "serve", &config);
-        let server = Server::start(program, &place.join("registry.log"));
-        wait("the registry", || std::net::TcpStream::connect(&address).is_ok());
-        Service { address, _server: server }
+        let server = Server::start(program, &log);
+        let listens = || fs::read_to_string(&log).unwrap().contains("listening on ");
+        wait("the registry", || listens() || server.ended());
+        listens().then_some(Service { address, _server: server })
     }
 
     /// Its repository `team/ops`.

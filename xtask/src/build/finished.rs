@@ -103,7 +103,7 @@ pub fn record(
 
 fn program() -> Result<Stat> {
     let path = Path::new("/proc/self/exe");
-    Ok(Stat::of(&fs::metadata(path).at("read", path)?))
+    Ok(Stat::of_content(&fs::metadata(path).at("read", path)?))
 }
 
 #[cfg(test)]

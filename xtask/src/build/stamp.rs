@@ -28,6 +28,12 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// The same without the time of the last change: another link to a file moves that, and
+    /// no bit of the file.
+    pub fn of_content(metadata: &Metadata) -> Self {
+        Stat { changed: 0, ..Stat::of(metadata) }
+    }
+
     /// The fields of `metadata`.
     pub fn of(metadata: &Metadata) -> Self {
         let nanoseconds = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);

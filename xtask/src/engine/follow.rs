@@ -18,10 +18,10 @@ use crate::interrupt;
 const TICK: u8 = 50;
 /// How long an interrupted command has to put its things in order.
 const GRACE: Duration = Duration::from_millis(700);
-/// How long a killed run has to be taken down.
-const BURIAL: Duration = Duration::from_millis(400);
+/// How long a killed run has to be taken down; the end of its output says that it is.
+const BURIAL: Duration = Duration::from_secs(10);
 /// How long a command has that is told to stop.
-const STOP: Duration = Duration::from_secs(2);
+const STOP: Duration = Duration::from_secs(5);
 /// A line of one of two streams is held back until it is whole, or this long, in bytes.
 const LINE: usize = 1 << 20;
 

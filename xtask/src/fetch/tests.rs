@@ -321,13 +321,13 @@ fn redirects_are_few_and_lead_to_the_web() {
 #[test]
 fn a_silent_server_and_a_dripping_one_are_given_up() {
     let (mut case, server) = Case::of(|request| honest(request).cut(1000).then(Then::Silence));
-    case.options.limits.idle = Duration::from_millis(50);
+    case.options.limits.idle = Duration::from_secs(1);
     case.options.limits.attempts = 2;
     case.fails("stopped after 2000 of 400000 bytes: no answer in time");
     assert_eq!(server.requests(), 2);
     let (mut case, _server) = Case::of(|request| honest(request).cut(0).then(Then::Drip));
-    case.options.limits.connect = Duration::from_millis(100);
-    case.options.limits.idle = Duration::from_millis(100);
+    case.options.limits.connect = Duration::from_millis(500);
+    case.options.limits.idle = Duration::from_secs(2);
     case.options.limits.slowest = 10_000_000;
     case.options.limits.attempts = 1;
     let error = case.gcc().unwrap_err().to_string();

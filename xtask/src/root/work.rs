@@ -112,6 +112,7 @@ mod tests {
         let jobs: Vec<usize> = (0..100_000).collect();
         let error = spread(&jobs, |n| {
             begun.fetch_add(1, Ordering::Relaxed);
+            std::thread::yield_now();
             if *n == 3 { Err(Error::new(Kind::Archive, "third")) } else { Ok(()) }
         });
         assert_eq!(error.unwrap_err().message(), "third");
