@@ -45,7 +45,8 @@ SCRIPTS, LISTING = "work", "work/SHA256SUMS"
 ELSEWHERE = {"PYTHONPATH": "; a script's folder is searched anyhow, others by sys.path.append"}
 
 # Set, they change what a process loads without a trace in the image.
-FOREIGN = ("LD_AUDIT", "LD_PRELOAD", "PYTHONHOME", "PYTHONUSERBASE")
+FOREIGN = ("LD_AUDIT", "LD_PRELOAD", "PYTHONHOME", "PYTHONUSERBASE",
+           "TF_PLUGGABLE_DEVICE_LIBRARY_PATH")
 
 TASK_TYPES = ("chief", "worker", "evaluator", "ps")
 
@@ -77,11 +78,16 @@ class Identity:
     for line in text.splitlines():
       key, *values = line.split("\t")
       if key == "manifest":
-        self.manifests.append(values)
+        path, digest = values
+        self.manifests.append([path, digest])
       elif key == "env":
-        self.environment.append(values)
+        name, value = values
+        self.environment.append([name, value])
       else:
-        self.fields[key] = values[0]
+        self.fields[key], = values
+    missing = {"workspace-id", "tensorflow", "revision", "site"} - set(self.fields)
+    if missing or not self.manifests:
+      raise ValueError(f"no {min(missing, default='manifest')} in it")
 
   def line(self, role):
     fields = self.fields
@@ -122,7 +128,8 @@ class Background:
       self.result = function(*arguments)
     except OSError as error:
       self.error = error
-    self.running.release()
+    finally:
+      self.running.release()  # whatever it was: somebody waits
 
   def wait(self):
     self.running.acquire()
@@ -179,7 +186,8 @@ class Files:
     rows = {row[3]: row for row in (line.split("\t") for line in ops)}
     for row in rows.values():
       self.row(*row)
-    self.strangers(f"{self.site}/tensorflow-plugins", rows)
+    for folder in ("tensorflow-plugins", "tensorflow/core/kernels"):
+      self.strangers(f"{self.site}/{folder}", rows)
     try:
       self.compare(framework, expected, hashing.wait())
     except OSError as error:
@@ -191,6 +199,12 @@ class Files:
     for row in rows:
       self.row(*row)
     self.strangers(self.site, {row[3] for row in rows})
+
+  def elsewhere(self, home):
+    """No library in the other folders where TensorFlow looks: the image has none there."""
+    for folder in searched(home):
+      if folder != f"/{self.site}":
+        self.strangers(f"{folder[1:]}/tensorflow-plugins", ())
 
   def row(self, mode, size, expected, path):
     place = os.path.join(self.root, path)
@@ -229,6 +243,18 @@ class Files:
             f"/{path} is not in the image's manifests",
             "mount nothing into site-packages and install nothing there: pin it in "
             "workspace.toml"))
+
+
+def searched(home):
+  """Folders whose `tensorflow-plugins` `import tensorflow` loads: each scheme of `sysconfig`,
+  which would take longer to import, and what Debian's `site` knows besides."""
+  python, own = "python%d.%d" % sys.version_info[:2], f"{home}/.local"
+  return [f"{sys.prefix}/lib/python", f"{sys.prefix}/lib/python3/dist-packages",
+          f"{sys.prefix}/lib/{python}/dist-packages",
+          f"{sys.prefix}/lib/{python}/site-packages",
+          f"{sys.prefix}/local/lib/{python}/dist-packages", f"{sys.prefix}/Lib/site-packages",
+          f"{own}/lib/python/site-packages", f"{own}/lib/{python}/site-packages",
+          f"{own}/Python/site-packages"]
 
 
 def check_workspace(identity, environ):
@@ -305,7 +331,7 @@ def check_config(text):
     return "none", []
   try:
     role, wrong = cluster(parsed(text))
-  except ValueError as error:
+  except (RecursionError, ValueError) as error:
     role, wrong = "none", [f"it is no JSON: {error}"]
   hint = ('for example {"cluster": {"worker": ["HOST:PORT"], "ps": ["HOST:PORT"]}, '
           '"task": {"type": "worker", "index": 0}}')
@@ -342,6 +368,8 @@ def cluster(config):
   if not isinstance(jobs, dict) or not isinstance(task, dict):
     return "none", ["`cluster` and `task` must be objects"]
   kind, index = task.get("type"), task.get("index")
+  if not isinstance(kind, (str, type(None))):
+    return "none", ["the task's type must be text"]
   known = ", ".join(TASK_TYPES)
   counts, wrong = {}, []
   for job, tasks in jobs.items():
@@ -395,6 +423,7 @@ def inspect(root, identity, environ, whole):
     files.whole()
   else:
     files.quick()
+  files.elsewhere(environ.get("HOME", ""))
   findings = (check_workspace(identity, environ) + check_scripts(root, environ)
               + check_paths(identity, environ))
   return role, files, findings + wrong + files.findings
@@ -434,7 +463,8 @@ def told(findings):
 def leave(root, said):
   """Tells Kubernetes, where it listens."""
   try:
-    with open(os.path.join(root, LAST_WORDS), "r+", encoding="utf-8") as file:
+    with open(os.path.join(root, LAST_WORDS), "r+", encoding="utf-8",
+              errors="backslashreplace") as file:  # as standard error does
       print(*said, sep="\n", file=file)
   except OSError:
     pass  # nobody listens
@@ -476,8 +506,15 @@ def main(arguments, environ, root="/"):
 
 
 def load(root):
-  with open(os.path.join(root, IDENTITY), encoding="utf-8") as file:
-    return Identity(file.read())
+  """What the image says of itself; a process ends that cannot know it."""
+  try:
+    with open(os.path.join(root, IDENTITY), encoding="utf-8") as file:
+      return Identity(file.read())
+  except (OSError, ValueError) as error:
+    said = [damaged(IDENTITY, error)]
+    print(*said, file=sys.stderr)
+    leave(root, said)
+    sys.exit(REFUSED)
 
 
 if __name__ == "__main__":

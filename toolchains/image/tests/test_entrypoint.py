@@ -6,6 +6,9 @@ import importlib.util
 import io
 import json
 import os
+import site
+import sys
+import sysconfig
 import tempfile
 import unittest
 
@@ -61,11 +64,11 @@ def put(root, path, content):
 
 class FilesTest(unittest.TestCase):
 
-  def findings(self, damage, whole):
+  def findings(self, damage, whole, environ=()):
     with Root() as name:
       damage(name)
       identity = entrypoint.load(name)
-      _, _, findings = entrypoint.inspect(name, identity, {}, whole)
+      _, _, findings = entrypoint.inspect(name, identity, dict(environ), whole)
       return [finding.what.split(":")[0] for finding in findings]
 
   def put(self, path, content):
@@ -112,6 +115,29 @@ class FilesTest(unittest.TestCase):
     self.assertEqual(said, [f"/{SITE}/tensorflow-plugins/copy.so is not in the image's manifests"])
     said = self.findings(self.put(f"{SITE}/evil.pth", b""), whole=True)
     self.assertEqual(said, [f"/{SITE}/evil.pth is not in the image's manifests"])
+
+  def test_a_library_in_any_folder_that_tensorflow_loads_is_seen(self):
+    plugins = [f"{folder[1:]}/tensorflow-plugins" for folder in entrypoint.searched("/home/u")]
+    for folder in [*plugins, f"{SITE}/tensorflow/core/kernels"]:
+      for whole in (False, True):
+        said = self.findings(self.put(f"{folder}/x.so", b""), whole, {"HOME": "/home/u"})
+        self.assertEqual(said, [f"/{folder}/x.so is not in the image's manifests"])
+
+  def test_all_folders_that_tensorflow_looks_into_are_known(self):
+    if sys.prefix != "/usr" or not hasattr(site, "getsitepackages"):
+      self.skipTest("not the image's Python")
+    folders = {*site.getsitepackages(), site.getusersitepackages()}
+    for scheme in sysconfig.get_scheme_names():
+      folders |= {sysconfig.get_path(name, scheme) for name in ("purelib", "platlib")}
+    self.assertEqual(folders - set(entrypoint.searched(os.path.expanduser("~"))), set())
+
+  def test_a_failure_beside_the_rest_is_waited_for(self):
+    def fails():
+      raise ValueError
+    with contextlib.redirect_stderr(io.StringIO()):
+      beside = entrypoint.Background(fails)
+      self.assertTrue(beside.running.acquire(timeout=60))
+    self.assertIsNone(beside.result)
 
 
 class ScriptsTest(unittest.TestCase):
@@ -166,11 +192,31 @@ class StartTest(unittest.TestCase):
     for environ, what in [({"LOCKSTEP_WORKSPACE_ID": "x"}, "the cluster expects workspace x"),
                           ({"PYTHONPATH": "/x"}, "PYTHONPATH is `/x`"),
                           ({"LD_PRELOAD": "/x.so"}, "LD_PRELOAD is `/x.so`"),
+                          ({"TF_PLUGGABLE_DEVICE_LIBRARY_PATH": "/x"},
+                           "TF_PLUGGABLE_DEVICE_LIBRARY_PATH is `/x`"),
                           ({"TF_CONFIG": "{"}, "TF_CONFIG: it is no JSON")]:
       code, said, _ = self.main(["lockstep-entrypoint", "true"], environ)
       self.assertEqual(code, entrypoint.REFUSED)
       self.assertIn(what, said)
       self.assertIn("\nhint: ", said)
+
+  def test_an_identity_that_is_gone_or_cut_off_is_refused(self):
+    with Root() as name:
+      place = os.path.join(name, entrypoint.IDENTITY)
+      with open(place, encoding="utf-8") as file:
+        text = file.read()
+      put(name, entrypoint.LAST_WORDS, b"")
+      for cut in (len("env"), text.index("workspace-id\t") - 1, text.index("\tr"), 0, None):
+        put(name, entrypoint.IDENTITY, text[:cut].encode())
+        if cut is None:
+          os.remove(place)
+        with contextlib.redirect_stderr(io.StringIO()) as said, \
+            self.assertRaises(SystemExit) as ended:
+          entrypoint.main(["lockstep-entrypoint", "true"], {}, name)
+        self.assertEqual(ended.exception.code, entrypoint.REFUSED)
+        self.assertIn("/identity is not what the image was made with: ", said.getvalue())
+      with open(os.path.join(name, entrypoint.LAST_WORDS), encoding="utf-8") as file:
+        self.assertIn("\nhint: ", file.read())
 
   def test_a_command_that_is_not_there_is_127_after_the_identity(self):
     environ = {"LOCKSTEP_WORKSPACE_ID": "w", "PYTHONPATH": f"/{SITE}", "PATH": "/usr/bin"}
@@ -199,6 +245,15 @@ class StartTest(unittest.TestCase):
     self.assertIn("0.so is not in the image's manifests\nhint: ", left)
     self.assertEqual((left.count("\nerror: "), left.count("\nhint: ")), (21, 20))
     self.assertTrue(left.endswith("\nerror: and 10 more: lockstep-check tells all\n"))
+
+  def test_a_refusal_of_half_a_character_is_left_too(self):
+    with Root() as name, contextlib.redirect_stderr(io.StringIO()):
+      put(name, entrypoint.LAST_WORDS, b"")
+      environ = {"TF_CONFIG": '{"task": {"type": "\\ud800"}}'}
+      code = entrypoint.main(["lockstep-entrypoint", "true"], environ, name)
+      with open(os.path.join(name, entrypoint.LAST_WORDS), encoding="utf-8") as file:
+        self.assertIn("error: TF_CONFIG: unrecognized task type `\\ud800`", file.read())
+    self.assertEqual(code, entrypoint.REFUSED)
 
   def test_the_report_is_text_or_json(self):
     for arguments in (["lockstep-check"], ["lockstep-entrypoint", "lockstep-check"]):
@@ -238,7 +293,8 @@ class ConfigTest(unittest.TestCase):
       self.assertEqual(not wrong, right, config)
 
   def test_text_that_is_no_configuration(self):
-    for text in ("{", "x", "[]", '"a"', '{"cluster": []}', '{"a": 1} x', "[1,"):
+    for text in ("{", "x", "[]", '"a"', '{"cluster": []}', '{"a": 1} x', "[1,", "[" * 9999,
+                 '{"task": {"type": ["worker"], "index": 0}}', '{"task": {"type": {}}}'):
       self.assertTrue(entrypoint.check_config(text)[1], text)
     self.assertEqual(entrypoint.check_config(' {"task": {}}\n'), ("none", []))
 

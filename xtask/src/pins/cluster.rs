@@ -15,7 +15,7 @@ pub use quantity::{Cpu, Memory};
 pub use role::{Role, Strategy};
 
 /// What the image or whoever starts the task sets, and what leads a process to other code.
-pub const RESERVED: [&str; 11] = [
+pub const RESERVED: [&str; 12] = [
     "LD_AUDIT",
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
@@ -27,6 +27,7 @@ pub const RESERVED: [&str; 11] = [
     "PYTHONUSERBASE",
     "TF_CONFIG",
     "TF_LIB_PATH",
+    "TF_PLUGGABLE_DEVICE_LIBRARY_PATH",
 ];
 
 /// `[cluster]`.
