@@ -16,6 +16,43 @@ fn checkout() -> Workspace {
     Workspace::at(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap())
 }
 
+/// What the check of a bundle says of the files in site-packages at the folder `$0`.
+const FILES: &str = r"
+import sys
+from bundle_check import Files, lockstep
+fields = [f'{key}\tx' for key in ('workspace-id', 'tensorflow', 'revision')]
+identity = lockstep.Identity('\n'.join([*fields, 'site\tsite', 'manifest\tm\tx']))
+files = Files(sys.argv[1], identity)
+files.whole()
+print(*[finding.what for finding in files.findings], sep='\n')
+";
+
+#[test]
+fn a_folder_beside_the_ops_is_looked_into() {
+    let folder = tempfile::tempdir().unwrap();
+    let (place, toolchains) = (folder.path(), checkout().toolchains());
+    let check = checkout().root().join("xtask/src/image/bundle_check.py");
+    fs::copy(check, place.join("bundle_check.py")).unwrap();
+    let program = toolchains.join("image/lockstep_entrypoint.py");
+    fs::copy(program, place.join("lockstep_entrypoint.py")).unwrap();
+    let plugins = place.join("site/tensorflow-plugins/__pycache__");
+    fs::create_dir_all(&plugins).unwrap();
+    fs::write(plugins.join("x.so"), "").unwrap();
+    fs::write(place.join("site/anyones.py"), "").unwrap();
+    let sh = command::shell().unwrap();
+    let env = Env::host(&[]).with("PYTHONPATH", place);
+    match command::read(cmd!(sh, "python3 -B -c {FILES} {place}"), &env) {
+        Ok(said) => insta::assert_snapshot!(said, @"
+        /m is not what the image was made with: No such file or directory
+        /site/tensorflow-plugins/__pycache__/x.so is not in the image's manifests
+        "),
+        Err(error) => {
+            assert_eq!(error.message(), "this machine has no `python3`", "{error}");
+            machine::skip(error.message());
+        }
+    }
+}
+
 /// All locked wheels under their own names, in the new folder `place`.
 fn wheels(lock: &Lock, place: &Path) {
     let store = Store::from_env(|name| std::env::var_os(name)).unwrap();

@@ -28,7 +28,8 @@ class Files(lockstep.Files):
     return ["\t".join([*row, f"{self.site}/{name}"]) for *row, name in rows]
 
   def strangers(self, folder, known):
-    super().strangers(f"{self.site}/tensorflow-plugins", known)
+    whole = folder == self.site
+    super().strangers(f"{folder}/tensorflow-plugins" if whole else folder, known)
 
 
 def main():
