@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use xtask::command::{self, Env, Shell, cmd};
 use xtask::engine::{Native, Outcome, Output, Run};
-use xtask::root::tree::Entries;
 use xtask::store::{Entry, Manifest};
 use xtask::verify::bundle::Bundle;
 use xtask::verify::stream;
@@ -143,9 +142,10 @@ impl Case {
         let mut entries = BTreeMap::new();
         for (digest, _) in self.layers() {
             let name = digest.replace(':', "/");
-            let found = stream::read(bundle.open(&format!("blobs/{name}")).unwrap()).unwrap();
-            let found: Entries = found.entries.unwrap();
-            entries.extend(found.into_iter().map(|(path, entry)| (PathBuf::from(path), entry)));
+            let layer = bundle.open(&format!("blobs/{name}")).unwrap();
+            let mut put = |path, entry| drop(entries.insert(PathBuf::from(path), entry));
+            let found = stream::read_each(layer, &mut put).unwrap();
+            assert_eq!(found.foreign, None);
         }
         entries
     }

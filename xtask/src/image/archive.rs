@@ -94,7 +94,9 @@ impl Docker<'_> {
             let bytes: Box<dyn Read> = Box::new(text);
             (name.to_owned(), (text.len() as u64, bytes))
         }));
-        let failed = |cause: io::Error| write_error(place, size, &cause);
+        let failed = |cause: io::Error| {
+            interrupt::check().err().unwrap_or_else(|| write_error(place, size, &cause))
+        };
         atomic::replace(place, |file| {
             let mut out = BufWriter::with_capacity(256 << 10, file);
             stream(&mut out, members, self.epoch).and_then(|()| out.flush()).map_err(failed)

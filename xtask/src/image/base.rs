@@ -47,8 +47,10 @@ pub fn write(lock: &Lock, store: &Store, draft: &Draft, ours: &[Layer<'_>]) -> R
         let what = what(base, layer);
         let path = store.verified(&layer.sha256, &what)?;
         let file = BufReader::with_capacity(256 << 10, File::open(&path).at("open", &path)?);
-        let found = read(file, &paths)
-            .map_err(|cause| Error::new(Kind::Archive, format!("cannot read {what}: {cause}")))?;
+        let found = read(file, &paths).or_else(|cause| {
+            interrupt::check()?;
+            Err(Error::new(Kind::Archive, format!("cannot read {what}: {cause}")))
+        })?;
         if found.diff_id != layer.diff_id {
             let (expected, found) = (layer.diff_id, found.diff_id);
             let message = format!("{what}: expected diff id {expected}, found {found}");

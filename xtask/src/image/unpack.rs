@@ -1,6 +1,7 @@
 //! Blobs read back, however they are compressed: members of gzip (RFC 1952), frames of
 //! Zstandard (RFC 8878), or nothing at all.
 
+use std::error::Error as _;
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
@@ -71,8 +72,14 @@ impl<R: BufRead> Read for Frames<R> {
     }
 }
 
+/// It is no zstd, unless the source itself gave nothing more to read.
 fn wrong(error: &FrameDecoderError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("no zstd: {error}"))
+    let mut causes = std::iter::successors(error.source(), |&error| error.source());
+    let kind = causes.find_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()));
+    match kind.filter(|kind| *kind != io::ErrorKind::UnexpectedEof) {
+        Some(kind) => io::Error::new(kind, error.to_string()),
+        None => io::Error::new(io::ErrorKind::InvalidData, format!("no zstd: {error}")),
+    }
 }
 
 #[cfg(test)]

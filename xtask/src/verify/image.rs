@@ -195,7 +195,7 @@ fn stacked(found: &[Found], expected: &Expected) -> Vec<Finding> {
         let (what, means) = match (expected.layers.get(at), found.get(at)) {
             (Some((_, diff_id)), Some(found)) if *diff_id == found.diff_id => continue,
             (Some((name, diff_id)), Some(found)) => {
-                let foreign = found.entries.as_ref().err();
+                let foreign = found.foreign.as_ref();
                 let foreign = foreign.map_or_else(String::new, |why| format!(" ({why})"));
                 (
                     format!(

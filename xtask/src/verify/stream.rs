@@ -11,7 +11,6 @@ use crate::image::tar::{self, BLOCK, Sort};
 use crate::image::unpack::unpacked;
 use crate::interrupt;
 use crate::root::path::TreePath;
-use crate::root::tree::Entries;
 use crate::store::Entry;
 
 /// Most bytes of an extended header.
@@ -26,28 +25,37 @@ pub struct Found {
     pub size: u64,
     /// Of the tar stream.
     pub diff_id: Sha256,
-    /// What is in it; or why Lockstep did not write it.
-    pub entries: Result<Entries, String>,
+    /// Why Lockstep did not write it.
+    pub foreign: Option<String>,
 }
 
-/// Reads a layer, compressed or not, to its end.
+/// Reads a layer, compressed or not, to its end. Nothing of it is kept: a few bytes may be
+/// millions of members.
 pub fn read(source: impl Read) -> io::Result<Found> {
+    read_each(source, |_, _| {})
+}
+
+/// [`read`] that gives every entry to `each`, up to the first that Lockstep did not write.
+pub fn read_each(source: impl Read, each: impl FnMut(TreePath, Entry)) -> io::Result<Found> {
     let mut stored = BufReader::with_capacity(256 << 10, Hashing::new(source));
-    let (entries, diff_id) = stream(&mut unpacked(&mut stored)?)?;
+    let (foreign, diff_id) = stream(&mut unpacked(&mut stored)?, each)?;
     io::copy(&mut stored, &mut io::sink())?;
     let Hashing { hasher, size, .. } = stored.into_inner();
-    Ok(Found { digest: hasher.finish(), size, diff_id, entries })
+    Ok(Found { digest: hasher.finish(), size, diff_id, foreign })
 }
 
-fn stream(source: &mut impl Read) -> io::Result<(Result<Entries, String>, Sha256)> {
+fn stream(
+    source: &mut impl Read,
+    each: impl FnMut(TreePath, Entry),
+) -> io::Result<(Option<String>, Sha256)> {
     let mut source = Hashing::new(source);
-    let entries = match entries(&mut source) {
-        Ok(entries) => Ok(entries),
-        Err(Failure::Foreign(why)) => Err(why),
+    let foreign = match entries(&mut source, each) {
+        Ok(()) => None,
+        Err(Failure::Foreign(why)) => Some(why),
         Err(Failure::Read(cause)) => return Err(cause),
     };
     io::copy(&mut source, &mut io::sink())?;
-    Ok((entries, source.hasher.finish()))
+    Ok((foreign, source.hasher.finish()))
 }
 
 enum Failure {
@@ -68,23 +76,22 @@ fn foreign<T>(why: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Foreign(why.into()))
 }
 
-fn entries(source: &mut impl Read) -> Result<Entries, Failure> {
-    let mut entries = Entries::new();
+fn entries(source: &mut impl Read, mut each: impl FnMut(TreePath, Entry)) -> Result<(), Failure> {
+    let mut last: Option<TreePath> = None;
     while let Some((path, entry)) = member(source)? {
         interrupt::check().map_err(|e| io::Error::other(e.message().to_owned()))?;
-        match entries.last_key_value() {
-            Some((last, _)) if *last >= path => {
-                return foreign(format!("`{path}` stands behind `{last}`"));
-            }
-            _ => drop(entries.insert(path, entry)),
+        if let Some(last) = last.filter(|last| *last >= path) {
+            return foreign(format!("`{path}` stands behind `{last}`"));
         }
+        last = Some(path.clone());
+        each(path, entry);
     }
     let mut rest = Vec::new();
     source.take(1).read_to_end(&mut rest)?;
     if !rest.is_empty() {
         return foreign("bytes follow its end");
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// The next member; none at the end.
@@ -217,9 +224,14 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-/// A read that failed, as an error that names `what`.
+/// A read that failed, as an error that names `what`; or the signal that ended it.
 pub fn unreadable(what: &str, cause: &io::Error) -> Error {
-    Error::new(Kind::Archive, format!("cannot read {what}: {cause}"))
+    let kind = match cause.kind() {
+        io::ErrorKind::ConnectionAborted => Kind::Fetch, // by a registry, in the midst of a blob
+        _ => Kind::Archive,
+    };
+    let error = || Error::new(kind, format!("cannot read {what}: {cause}"));
+    interrupt::check().err().unwrap_or_else(error)
 }
 
 #[cfg(test)]
@@ -227,6 +239,7 @@ mod tests {
     use super::*;
     use crate::image::diff::{self, Records};
     use crate::image::layer::{Layer, Member};
+    use crate::root::tree::Entries;
     use ruzstd::encoding::CompressionLevel;
 
     fn layer() -> Layer<'static> {
@@ -246,38 +259,65 @@ mod tests {
         tar
     }
 
+    /// What is in a layer, and how it was found.
+    fn all(bytes: &[u8]) -> (Entries, Found) {
+        let mut entries = Entries::new();
+        let found = read_each(bytes, |path, entry| drop(entries.insert(path, entry))).unwrap();
+        (entries, found)
+    }
+
     #[test]
     fn what_was_written_is_read_back() {
         let layer = layer();
         let blob = layer.compress(Vec::new(), "b".as_ref()).unwrap();
         let zstd = ruzstd::encoding::compress_to_vec(&*tar(), CompressionLevel::Fastest);
         for bytes in [&blob, &zstd, &tar()] {
-            let found = read(&bytes[..]).unwrap();
+            let (entries, found) = all(bytes);
             assert_eq!(found.digest, Sha256::of(bytes));
             assert_eq!(found.diff_id, diff::id(&layer, Records::Check).unwrap());
             let expected: Entries = layer
                 .members()
                 .map(|(path, member)| (path.clone(), member.entry.clone()))
                 .collect();
-            assert_eq!(found.entries.unwrap(), expected);
+            assert_eq!((entries, found.foreign), (expected, None));
         }
     }
 
     #[test]
     fn every_changed_byte_of_a_header_is_seen() {
         let whole = tar();
-        let expected = read(&whole[..]).unwrap().entries.unwrap();
+        let (expected, _) = all(&whole);
         for at in 0..whole.len() {
             let mut changed = whole.clone();
             changed[at] ^= 1;
-            let found = read(&changed[..]).unwrap();
+            let (entries, found) = all(&changed);
             assert_ne!(found.diff_id, Sha256::of(&whole));
-            assert_ne!(
-                read(&changed[..]).unwrap().entries.ok(),
-                Some(expected.clone()),
-                "byte {at}"
-            );
+            assert!(found.foreign.is_some() || entries != expected, "byte {at}");
         }
+    }
+
+    /// What a registry gives whose connection ends.
+    struct Cut<'b>(&'b [u8]);
+
+    impl Read for Cut<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(io::ErrorKind::ConnectionAborted.into()),
+                count => Ok(count),
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_that_ends_is_no_damaged_archive() {
+        let gzip = layer().compress(Vec::new(), "b".as_ref()).unwrap();
+        let zstd = ruzstd::encoding::compress_to_vec(&*tar(), CompressionLevel::Fastest);
+        for bytes in [&gzip, &zstd, &tar()] {
+            let error = read(Cut(&bytes[..bytes.len() / 2])).unwrap_err();
+            assert_eq!(unreadable("it", &error).kind(), Kind::Fetch, "{error}");
+        }
+        let error = read(&gzip[..gzip.len() / 2]).map(|found| found.foreign);
+        assert!(error.is_err_and(|error| unreadable("it", &error).kind() == Kind::Archive));
     }
 
     proptest::proptest! {
