@@ -12,8 +12,9 @@ use crate::lock::Compression;
 /// Text of the file `oci-layout` ("Image Layout Specification", oci-layout file).
 pub const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
+/// What an index is ("OCI Image Media Types").
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

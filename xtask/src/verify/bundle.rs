@@ -100,7 +100,7 @@ impl Bundle {
             "digest": named(&manifest.digest),
             "mediaType": manifest.media_type,
             "size": manifest.text.len(),
-        }]});
+        }], "schemaVersion": 2});
         let mut files = BTreeMap::new();
         for layer in value["layers"].as_array().map_or(&[][..], Vec::as_slice) {
             let (digest, size) = descriptor(layer).ok_or_else(|| wrong("it names no layers"))?;

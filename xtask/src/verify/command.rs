@@ -96,7 +96,11 @@ impl Case<'_> {
     }
 
     fn image(&self, bundle: &Bundle) -> Result<Vec<Finding>> {
-        image::verify(bundle, &Expected::of(&self.rows(Part::Image)?, self.lock, &self.identity)?)
+        image::verify(bundle, &self.expected()?)
+    }
+
+    fn expected(&self) -> Result<Expected> {
+        Expected::of(&self.rows(Part::Image)?, self.lock, &self.identity)
     }
 
     /// The ops wheel must be the ledger's: what is compared with must itself be right.
@@ -134,6 +138,6 @@ impl Case<'_> {
         let sh = command::shell()?;
         let env = engine::client();
         command::read(cmd!(sh, "{engine} save -o {file} -- {name}"), &env)?;
-        self.image(&Bundle::of_tar(&file)?)
+        image::saved(&Bundle::of_tar(&file)?, &self.expected()?)
     }
 }

@@ -6,17 +6,18 @@ use serde_json::Value;
 
 use crate::digest::Sha256;
 use crate::error::{Error, Kind, Result};
+use crate::image::oci;
 use crate::root::work::spread;
 
-use super::Finding;
 use super::bundle::Bundle;
 use super::expected::Expected;
 use super::stream::{self, Found, unreadable};
+use super::{Finding, around};
 
 const OTHER: &str = "a job on it runs another build than the committed one";
-const DAMAGED: &str = "it cannot be pulled, or is not what was pushed";
+pub(super) const DAMAGED: &str = "it cannot be pulled, or is not what was pushed";
 const DEPLOY: &str = "deploy the image by the digest that `cargo xtask image` prints";
-const AGAIN: &str = "copy it again from where it is whole, or run `cargo xtask image`";
+pub(super) const AGAIN: &str = "copy it again from where it is whole, or run `cargo xtask image`";
 
 /// A layer as an image names it.
 struct Named {
@@ -28,10 +29,36 @@ struct Named {
 /// Compares the image in `bundle`; returns all differences.
 pub fn verify(bundle: &Bundle, expected: &Expected) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    let (config, layers) = match bundle.size("index.json") {
+    let named = match bundle.size("index.json") {
         Some(_) => of_layout(bundle, expected, &mut findings)?,
         None => of_docker(bundle)?,
     };
+    compare(bundle, named, expected, findings)
+}
+
+/// [`verify`] of what an engine saved. Docker writes an index there from its version 25 on,
+/// with a manifest of its own over the plain layers that it keeps: then its older listing says
+/// what the image is.
+pub fn saved(bundle: &Bundle, expected: &Expected) -> Result<Vec<Finding>> {
+    let ours = oci::named(&expected.manifest);
+    if bundle.size("manifest.json").is_none() || is_named(bundle, &ours)? {
+        return verify(bundle, expected);
+    }
+    compare(bundle, of_docker(bundle)?, expected, Vec::new())
+}
+
+/// Whether the index names the manifest `digest`.
+fn is_named(bundle: &Bundle, digest: &str) -> Result<bool> {
+    Ok(bundle.size("index.json").is_some()
+        && bundle.json("index.json")?["manifests"][0]["digest"] == digest)
+}
+
+fn compare(
+    bundle: &Bundle,
+    (config, layers): (String, Vec<Named>),
+    expected: &Expected,
+    mut findings: Vec<Finding>,
+) -> Result<Vec<Finding>> {
     let read = |layer: &Named| {
         let bytes = bundle.open(&layer.file)?;
         stream::read(bytes).map_err(|cause| unreadable(&format!("`{}`", layer.file), &cause))
@@ -58,16 +85,18 @@ fn of_layout(
             format!("`{}` holds {} images: one is expected", bundle.name(), manifests.len());
         return Err(Error::new(Kind::Archive, message));
     };
-    let (name, digest, _) = descriptor_of(bundle, descriptor)?;
+    let (name, digest, size) = descriptor_of(bundle, descriptor)?;
     let mut used = BTreeSet::from([name.clone()]);
     if digest != format!("sha256:{}", expected.manifest) {
         let what = format!("the image is {digest}, the ledger's is sha256:{}", expected.manifest);
         findings.push(Finding::new(what, OTHER, DEPLOY));
     }
-    findings.extend(text(bundle, &name, &digest)?);
+    findings.extend(text(bundle, &name, &digest, size)?);
     let manifest = bundle.json(&name)?;
-    let (config, digest, _) = descriptor_of(bundle, &manifest["config"])?;
-    findings.extend(text(bundle, &config, &digest)?);
+    findings.extend(around::index(&index, &manifest, expected));
+    findings.extend(around::layout(bundle)?);
+    let (config, digest, size) = descriptor_of(bundle, &manifest["config"])?;
+    findings.extend(text(bundle, &config, &digest, size)?);
     used.insert(config.clone());
     let mut layers = Vec::new();
     for layer in manifest["layers"].as_array().map_or(&[][..], Vec::as_slice) {
@@ -97,10 +126,16 @@ fn descriptor_of(bundle: &Bundle, descriptor: &Value) -> Result<(String, String,
     }
 }
 
-/// A JSON blob must be what it is called.
-fn text(bundle: &Bundle, name: &str, digest: &str) -> Result<Option<Finding>> {
-    let found = format!("sha256:{}", Sha256::of(&bundle.text(name)?));
-    Ok((found != digest).then(|| Finding::new(format!("`{name}` is {found}"), DAMAGED, AGAIN)))
+/// A JSON blob must be what it is called, and as long as is said.
+fn text(bundle: &Bundle, name: &str, digest: &str, size: u64) -> Result<Option<Finding>> {
+    let bytes = bundle.text(name)?;
+    let (found, there) = (oci::named(&Sha256::of(&bytes)), bytes.len() as u64);
+    let what = match found == digest {
+        false => format!("`{name}` is {found}"),
+        true if there != size => format!("`{name}`: expected {size} bytes, found {there}"),
+        true => return Ok(None),
+    };
+    Ok(Some(Finding::new(what, DAMAGED, AGAIN)))
 }
 
 /// What `docker save` writes: layers as docker keeps them, uncompressed.
@@ -220,13 +255,17 @@ fn stacked(found: &[Found], expected: &Expected) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::BufReader;
     use std::path::{Path, PathBuf};
+
+    use serde_json::json;
 
     use super::*;
     use crate::image::diff::Records;
     use crate::image::layer::Layer;
     use crate::image::layout::Draft;
-    use crate::image::oci::{self, Image, Start};
+    use crate::image::oci::{Image, Start};
+    use crate::image::unpack::unpacked;
     use crate::lock::Compression;
     use crate::store::Store;
 
@@ -299,6 +338,61 @@ mod tests {
             lines(&place, &expected),
             "`blobs/sha256/x` belongs to nothing: it is dead weight; remove it\n"
         );
+    }
+
+    #[test]
+    fn what_no_digest_covers_is_compared_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (place, expected) = layout(folder.path());
+        let mut said = String::new();
+        for (file, ours, other) in [
+            ("index.json", r#""size":"#, r#""size":1"#),
+            ("index.json", "image.manifest", "image.config"),
+            ("index.json", "image.index", "image.list"),
+            ("index.json", r#""schemaVersion":2"#, r#""schemaVersion":1"#),
+            ("index.json", "amd64", "arm64"),
+            ("index.json", r#""linux""#, r#""windows""#),
+            ("oci-layout", "1.0.0", "1.0.1"),
+        ] {
+            let whole = fs::read_to_string(place.join(file)).unwrap();
+            fs::write(place.join(file), whole.replacen(ours, other, 1)).unwrap();
+            let found = Bundle::of_folder(&place).and_then(|bundle| verify(&bundle, &expected));
+            said.extend(found.unwrap().iter().map(|finding| format!("{}\n", finding.what)));
+            fs::write(place.join(file), whole).unwrap();
+        }
+        insta::assert_snapshot!(said, @r#"
+        `blobs/sha256/03bbac185cd512a3427e3eb6731b76667e6a28abea84df7a1606eaf651cbf0d7`: expected 1577 bytes, found 577
+        `index.json`: manifest's mediaType: expected "application/vnd.oci.image.manifest.v1+json", found "application/vnd.oci.image.config.v1+json"
+        `index.json`: mediaType: expected "application/vnd.oci.image.index.v1+json", found "application/vnd.oci.image.list.v1+json"
+        `index.json`: schemaVersion: expected 2, found 1
+        `index.json`: architecture: expected "amd64", found "arm64"
+        `index.json`: os: expected "linux", found "windows"
+        `oci-layout`: version: expected {"imageLayoutVersion":"1.0.0"}, found {"imageLayoutVersion":"1.0.1"}
+        "#);
+    }
+
+    #[test]
+    fn what_docker_saves_below_an_index_of_its_own_is_held_against_the_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let (place, mut expected) = layout(folder.path());
+        let bundle = Bundle::of_folder(&place).unwrap();
+        let (config, layers) = of_layout(&bundle, &expected, &mut Vec::new()).unwrap();
+        let plain = layers.iter().zip(&expected.layers).map(|(layer, (_, diff_id))| {
+            let stored = BufReader::new(bundle.open(&layer.file).unwrap());
+            let mut file = fs::File::create(place.join(diff_id.blob())).unwrap();
+            std::io::copy(&mut unpacked(stored).unwrap(), &mut file).unwrap();
+            diff_id.blob()
+        });
+        let listing = json!([{"Config": config, "Layers": plain.collect::<Vec<_>>()}]);
+        fs::write(place.join("manifest.json"), listing.to_string()).unwrap();
+        let index = fs::read_to_string(place.join("index.json")).unwrap();
+        let dockers = Sha256::of(b"docker's").to_string();
+        let index = index.replace(&expected.manifest.to_string(), &dockers);
+        fs::write(place.join("index.json"), index).unwrap();
+        let bundle = Bundle::of_folder(&place).unwrap();
+        assert_eq!(saved(&bundle, &expected).unwrap(), []);
+        expected.layers[1].1 = Sha256::of(b"another");
+        assert_eq!(saved(&bundle, &expected).unwrap().len(), 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`stream`] reads layers, [`image`], [`tree`] and [`wheel`] compare. Each difference is a
 //! line: what it is, what it means for a job, what to do.
 
+pub mod around;
 pub mod bundle;
 pub mod command;
 pub mod expected;
