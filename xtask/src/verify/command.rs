@@ -132,8 +132,9 @@ impl Case<'_> {
 
     /// An image that an engine of this machine has.
     fn saved(&self, engine: &str, name: &str) -> Result<Vec<Finding>> {
-        let folder = tempfile::tempdir_in(self.workspace.scratch());
-        let folder = folder.at("create a folder in", &self.workspace.scratch())?;
+        let scratch = self.workspace.scratch();
+        std::fs::create_dir_all(&scratch).at("create", &scratch)?;
+        let folder = tempfile::tempdir_in(&scratch).at("create a folder in", &scratch)?;
         let file = folder.path().join("image.tar");
         let sh = command::shell()?;
         let env = engine::client();
