@@ -105,6 +105,7 @@ impl Case<'_> {
 
     /// The ops wheel must be the ledger's: what is compared with must itself be right.
     fn tree(&self, root: &Path) -> Result<Vec<Finding>> {
+        comparable(self.lock)?;
         let ops = ops_wheel(self.workspace)?;
         let wrong = wheel::verify(&ops, &self.rows(Part::Digests)?)?;
         if let Some(wrong) = wrong.first() {
@@ -140,5 +141,35 @@ impl Case<'_> {
         let env = engine::client();
         command::read(cmd!(sh, "{engine} save -o {file} -- {name}"), &env)?;
         image::saved(&Bundle::of_tar(&file)?, &self.expected()?)
+    }
+}
+
+/// What a base image brings is in none of our layers.
+fn comparable(lock: &Lock) -> Result<()> {
+    let Some(base) = &lock.base else { return Ok(()) };
+    let message = format!(
+        "`image.base` {}@sha256:{}: expected an image that stands on no other, to compare it file \
+         by file",
+        base.name, base.digest
+    );
+    let hint = "run `lockstep-check` in it, or verify the image before it is unpacked";
+    Err(Error::new(Kind::Pins, message).hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+
+    #[test]
+    fn an_unpacked_image_with_a_base_is_not_compared() {
+        let mut lock = Lock::example();
+        comparable(&lock).unwrap();
+        let (name, digest) = ("house.example/base".to_owned(), Sha256::of(b"base"));
+        lock.base = Some(crate::lock::Base { name, digest, layers: Vec::new() });
+        insta::assert_snapshot!(comparable(&lock).unwrap_err(), @"
+        error: `image.base` house.example/base@sha256:cae662172fd450bb0cd710a769079c05bfc5d8e35efa6576edc7d0377afdd4a2: expected an image that stands on no other, to compare it file by file
+        hint: run `lockstep-check` in it, or verify the image before it is unpacked
+        ");
     }
 }
