@@ -1,6 +1,7 @@
 //! An unpacked image, or the root of a node, against the layers that it should consist of.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::{IoContext as _, Result};
@@ -49,7 +50,7 @@ fn size(entry: &Entry) -> u64 {
 fn different(place: &Path, path: &str, expected: &Entry) -> Result<Option<String>> {
     let stat = match place.symlink_metadata() {
         Ok(stat) => stat,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+        Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(Some(format!("`/{path}` is missing")));
         }
         Err(cause) => return Err(cause).at("look at", place),
@@ -150,6 +151,16 @@ mod tests {
         `/usr/b`: expected a file of mode 644, 1 bytes, sha256 3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d, found a file of mode 755, 1 bytes, sha256 3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d
         `/usr/c` is missing
         `/usr/d` is in no layer
+        ");
+        fs::remove_dir_all(root.join("usr")).unwrap();
+        fs::write(root.join("usr"), "").unwrap();
+        mode("usr", 0o644);
+        insta::assert_snapshot!(lines(), @"
+        `/bin`: expected a link to `usr`, found a folder of mode 755
+        `/usr`: expected a folder of mode 755, found a file of mode 644, 0 bytes, sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+        `/usr/a` is missing
+        `/usr/b` is missing
+        `/usr/c` is missing
         ");
     }
 }
