@@ -102,13 +102,13 @@ fn one_path_each(layers: &[Layer<'_>], site: &str) -> Result<()> {
     let files = || {
         layers.iter().flat_map(Layer::members).filter_map(|(path, member)| {
             match member.entry.node {
-                Node::File { digest, .. } => Some((path, digest)),
+                Node::File { size: 1.., digest } => Some((path, digest)),
                 _ => None,
             }
         })
     };
     let loaded: BTreeMap<Sha256, &TreePath> = files()
-        .filter(|(path, _)| path.below(&plugins).is_some())
+        .filter(|(path, _)| path.below(&plugins).is_some() && is_library(path.name()))
         .map(|(path, digest)| (digest, path))
         .collect();
     let second = files().find_map(|(path, digest)| {
@@ -126,6 +126,11 @@ fn one_path_each(layers: &[Layer<'_>], site: &str) -> Result<()> {
         )
         .hint("keep the library in `tensorflow-plugins` alone, and load it by `lockstep_loader`")),
     }
+}
+
+/// As TensorFlow decides what to load (`_is_shared_object` of `load_library.py`).
+fn is_library(name: &str) -> bool {
+    name.ends_with(".so") || name.contains(".so.")
 }
 
 /// What the ledger calls the layer `name`: whether it is slim is seen at a glance.
@@ -180,6 +185,9 @@ mod tests {
         put(1, "site/tensorflow-plugins/liba.so", b"a").unwrap();
         put(1, "site/tensorflow-plugins/libb.so", b"b").unwrap();
         put(0, "site/other/libc.so", b"c").unwrap();
+        put(1, "site/tensorflow-plugins/README", b"c").unwrap();
+        put(1, "site/tensorflow-plugins/libempty.so", b"").unwrap();
+        put(0, "site/a/__init__.py", b"").unwrap();
         let error = put(0, "site/a/liba.so", b"a").unwrap_err();
         let start = "`site/tensorflow-plugins/liba.so` and `site/a/liba.so` are one library";
         assert!(error.message().starts_with(start), "{error}");
