@@ -1,7 +1,9 @@
 //! The house's own base image, below our layers: its layers as they are, nothing else of it.
 //!
-//! Ours lie above all of it, so what we check is what runs. Two things could still lead a
-//! process to other code: modules where Python looks for them, and what the loader preloads.
+//! Ours lie above all of it, so what we check is what runs. Three things could still lead a
+//! process to other code: modules where Python looks for them, what the loader preloads, and
+//! libraries that it prefers to ours: of a better processor, or by its cache, which an empty
+//! one of ours replaces.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -22,7 +24,10 @@ use super::layout::Draft;
 use super::oci::{self, Blob};
 
 /// Below these, a file that is not ours would be found before or beside ours.
-const SEARCHED: [&str; 3] = ["usr/lib/python", "usr/local/lib/python", "etc/ld.so.preload"];
+const SEARCHED: [&str; 4] = ["usr/lib/python", "usr/local/lib/python", "etc/ld.so.preload", CACHE];
+
+/// Where the loader's libraries are, by their names.
+pub const CACHE: &str = "etc/ld.so.cache";
 
 /// The base's layers as an image has them, the lowest first.
 pub fn layers(lock: &Lock) -> Vec<oci::Layer> {
@@ -88,8 +93,9 @@ fn read(file: impl Read, ours: &BTreeSet<&str>) -> io::Result<Found> {
         interrupt::check().map_err(|error| io::Error::other(error.message().to_owned()))?;
         let entry = entry?;
         let path = entry.path()?.to_string_lossy().into_owned();
-        let path = path.trim_start_matches("./").trim_start_matches('/').to_owned();
-        let searched = SEARCHED.iter().any(|start| path.starts_with(start));
+        let path = resolved(&path);
+        let searched = SEARCHED.iter().any(|start| path.starts_with(start))
+            || path.starts_with("usr/lib/") && path.contains("/glibc-hwcaps/");
         let folder = entry.header().entry_type().is_dir();
         if searched && !folder && !ours.contains(&*path) {
             stranger.get_or_insert(path);
@@ -97,6 +103,19 @@ fn read(file: impl Read, ours: &BTreeSet<&str>) -> io::Result<Found> {
     }
     io::copy(&mut stream, &mut io::sink())?;
     Ok(Found { diff_id: stream.hasher.finish(), stranger })
+}
+
+/// The path below the root, as who unpacks it does.
+fn resolved(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 struct Hashing<R> {
@@ -128,11 +147,19 @@ mod tests {
             read(&layer(path)[..], &ours.iter().copied().collect()).unwrap().stranger
         };
         let module = "usr/local/lib/python3/dist-packages/x.py";
-        for path in [module, "usr/lib/python3/x.py", "etc/ld.so.preload"] {
+        let better = "usr/lib/x86_64-linux-gnu/glibc-hwcaps/x86-64-v3/libstdc++.so.6";
+        for path in [module, "usr/lib/python3/x.py", "etc/ld.so.preload", CACHE, better] {
             assert_eq!(found(path, &[]).as_deref(), Some(path));
             assert_eq!(found(path, &[path]), None);
         }
         assert_eq!(found("etc/house", &[]), None);
         assert!(read(&b"no gzip"[..], &BTreeSet::new()).is_err());
+    }
+
+    #[test]
+    fn a_path_is_what_it_is_unpacked_to() {
+        for path in ["/usr/lib/x", "./usr//lib/x", "usr/./lib/x", "../etc/../usr/lib/x"] {
+            assert_eq!(resolved(path), "usr/lib/x");
+        }
     }
 }

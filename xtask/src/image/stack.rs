@@ -13,6 +13,7 @@ use crate::root::wheel::{Replaced, Wheel};
 use crate::root::work::spread;
 use crate::store::{Manifest, Node};
 
+use super::base;
 use super::identity::{CHECK, ENTRYPOINT, Identity, PROGRAM, SHARE};
 use super::layer::Layer;
 use super::slim;
@@ -82,6 +83,9 @@ impl<'l> Parts<'l> {
         ops.add_bytes(PROGRAM, 0o755, self.program.clone())?;
         for name in [CHECK, ENTRYPOINT] {
             ops.add_link(name, &relative(name, PROGRAM)?)?;
+        }
+        if self.lock.base.is_some() {
+            ops.add_bytes(base::CACHE, 0o644, Vec::new())?;
         }
         for at in 1..layers.len() {
             let (below, above) = layers.split_at_mut(at);
