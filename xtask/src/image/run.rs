@@ -119,6 +119,25 @@ pub fn archive(
     written: &Written,
     place: &Path,
 ) -> Result<()> {
-    let name = format!("{}:{}", lock.ops.name, identity.tag());
-    archive::write(written, &name, place)
+    archive::write(written, &name(lock, identity), place)
+}
+
+/// What an engine calls the image: it takes no capitals.
+fn name(lock: &Lock, identity: &Identity<'_>) -> String {
+    format!("{}:{}", lock.ops.name.to_lowercase(), identity.tag())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::source::Sources;
+
+    #[test]
+    fn an_engine_can_call_the_image_by_its_name() {
+        let mut lock = Lock::example();
+        lock.ops.name = "MyOps".to_owned();
+        let sources = Sources::new();
+        let identity = Identity::of(&lock, &sources);
+        assert_eq!(name(&lock, &identity), format!("myops:{}", identity.tag()));
+    }
 }
