@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::digest::Sha256;
 use crate::ledger::Row;
-use crate::lock::{Lock, Package, RootKind, Wheel};
+use crate::lock::{Base, Lock, Package, RootKind, Wheel};
 
-use super::oci::timestamp;
+use super::oci::{named, timestamp};
 
 /// Its name beside the image.
 pub const FILE: &str = "sbom.spdx.json";
@@ -17,13 +17,12 @@ const UNCLAIMED: &str = "NOASSERTION";
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
 const IMAGE: &str = "SPDXRef-Image";
 
-/// What is in the image whose manifest has the digest `image`: the runtime's Debian packages
-/// and the wheels of `lock`, and the wheel of ops among `outputs`.
+/// What is in the image whose manifest has the digest `image`: the base image, the runtime's
+/// Debian packages and the wheels of `lock`, and the wheel of ops among `outputs`.
 pub fn bom(lock: &Lock, outputs: &[Row], image: &Sha256) -> Value {
     let ops = outputs.iter().filter(|row| row.file.ends_with(".whl"));
-    let parts: Vec<Value> = lock
-        .packages_of(RootKind::Runtime)
-        .map(debian)
+    let parts: Vec<Value> = (lock.base.iter().map(base))
+        .chain(lock.packages_of(RootKind::Runtime).map(debian))
         .chain(lock.wheels.iter().map(wheel))
         .chain(ops.map(|row| made(lock, row)))
         .collect();
@@ -55,6 +54,19 @@ fn whole(lock: &Lock, image: &Sha256) -> Value {
     let purpose = "CONTAINER";
     let mut value = package(IMAGE, &lock.ops.name, &lock.ops.version, image, purpose);
     value["comment"] = "the checksum is that of the image's manifest: its name".into();
+    value
+}
+
+/// The image that all stands on; of what is in it nothing is known.
+fn base(base: &Base) -> Value {
+    let Base { name, digest, .. } = base;
+    let mut value = package(&id("oci", name), name, &named(digest), digest, "CONTAINER");
+    value["externalRefs"] = json!([purl(&format!(
+        "pkg:oci/{}@{}?repository_url={}",
+        escaped(name.rsplit('/').next().unwrap_or(name)),
+        escaped(&named(digest)),
+        escaped(name)
+    ))]);
     value
 }
 
@@ -138,13 +150,17 @@ mod tests {
 
     #[test]
     fn every_part_of_the_image_is_named_once_with_its_digest() {
-        let lock = Lock::example();
+        let mut lock = Lock::example();
+        let (name, digest) = ("house.example/base".to_owned(), Sha256::of(b"base"));
+        lock.base = Some(Base { name, digest, layers: Vec::new() });
         let row = |file| Row::new("*", file, "linux/amd64", Sha256::of(b"ops"));
         let rows = [row("ops-1-py3-none-any.whl"), row("libx.so")];
         let bom = bom(&lock, &rows, &Sha256::of(b"image"));
         let packages = bom["packages"].as_array().unwrap();
         let runtime = lock.packages_of(RootKind::Runtime).count();
-        assert_eq!(packages.len(), 1 + runtime + lock.wheels.len() + 1);
+        assert_eq!(packages.len(), 1 + 1 + runtime + lock.wheels.len() + 1);
+        let name = "pkg:oci/base@sha256%3Acae662172fd450bb0cd710a769079c05bfc5d8e35efa6576edc7d0377afdd4a2?repository_url=house.example%2Fbase";
+        assert_eq!(packages[1]["externalRefs"][0]["referenceLocator"], name);
         let ids: std::collections::BTreeSet<_> =
             packages.iter().map(|p| p["SPDXID"].as_str().unwrap()).collect();
         assert_eq!(ids.len(), packages.len());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::digest::Sha256;
 use crate::ledger::Row;
-use crate::lock::{Lock, RootKind};
+use crate::lock::{Lock, RootKind, Source};
 
 use super::identity::Identity;
 
@@ -62,7 +62,20 @@ fn materials(lock: &Lock, identity: &Identity<'_>) -> Vec<Value> {
         material
     });
     let wheels = lock.wheels.iter().map(|wheel| described(&wheel.file, &wheel.sha256));
-    own.into_iter().chain(bazel).chain(base).chain(packages).chain(wheels).collect()
+    let locked = own.into_iter().chain(bazel).chain(base).chain(packages).chain(wheels);
+    locked.chain(lock.source.iter().flat_map(|source| built(lock, source))).collect()
+}
+
+/// What TensorFlow is built of, where it is built from source.
+fn built(lock: &Lock, source: &Source) -> Vec<Value> {
+    let (package, revision) = (&lock.tensorflow.package, &lock.tensorflow.revision);
+    let tree = json!({
+        "name": package,
+        "uri": format!("git+{}@{revision}", source.git),
+        "digest": { "gitCommit": revision },
+    });
+    let files = source.externals.iter().map(|file| described(&file.from, &file.sha256));
+    std::iter::once(tree).chain(files).collect()
 }
 
 /// A resource descriptor ("ResourceDescriptor v1").
@@ -74,6 +87,7 @@ fn described(name: &str, sha256: &Sha256) -> Value {
 mod tests {
     use super::*;
     use crate::build::source::Sources;
+    use crate::lock::External;
 
     #[test]
     fn subjects_are_the_ledgers_files_and_materials_the_locks() {
@@ -89,5 +103,27 @@ mod tests {
         let binary = usize::from(lock.bazel.binary.is_some());
         assert_eq!(materials.len(), 2 + binary + lock.packages.len() + lock.wheels.len());
         assert_eq!(materials[0]["digest"]["sha256"], lock.digest().to_string());
+    }
+
+    #[test]
+    fn what_tensorflow_is_built_of_is_among_the_materials() {
+        let mut lock = Lock::example();
+        let (sources, before) =
+            (Sources::new(), materials(&lock, &Identity::of(&lock, &Sources::new())));
+        lock.source = Some(Source {
+            git: "https://mirror.example/tf.git".to_owned(),
+            target: String::new(),
+            configs: Vec::new(),
+            repo_env: Vec::new(),
+            disk_gb: None,
+            vault: Sha256::of(b""),
+            externals: vec![External {
+                from: "a.zip".to_owned(),
+                size: 1,
+                sha256: Sha256::of(b"a"),
+            }],
+        });
+        let after = materials(&lock, &Identity::of(&lock, &sources));
+        insta::assert_snapshot!(json!(after[before.len()..]), @r#"[{"digest":{"gitCommit":"0123456789abcdef0123456789abcdef01234567"},"name":"tensorflow-cpu","uri":"git+https://mirror.example/tf.git@0123456789abcdef0123456789abcdef01234567"},{"digest":{"sha256":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"},"name":"a.zip"}]"#);
     }
 }
