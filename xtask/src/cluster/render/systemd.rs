@@ -29,6 +29,8 @@ fn host(plan: &Plan, task: &Task<'_>) -> String {
     pinned.unwrap_or_else(|| task.name(&plan.cluster))
 }
 
+/// `ExecStop` runs after a good end, too, when the container is gone: whatever it says there must
+/// not turn that into a failure, or the task would be started again.
 fn unit(plan: &Plan, task: &Task<'_>, config: String) -> String {
     let name = task.name(&plan.cluster);
     let machine =
@@ -47,7 +49,7 @@ fn unit(plan: &Plan, task: &Task<'_>, config: String) -> String {
     let run = run(plan, task, environment.keys());
     format!(
         "{}[Unit]\nDescription={} {task}\nWants=network-online.target\nAfter=network-online.target\n\n\
-         [Service]\n{set}ExecStart={}\nExecStop=/usr/bin/podman stop {name}\n\
+         [Service]\n{set}ExecStart={}\nExecStop=-/usr/bin/podman stop --ignore {name}\n\
          Restart=on-failure\nRestartPreventExitStatus={REFUSED}\n\n\
          [Install]\nWantedBy=multi-user.target\n",
         plan.head(&usage),
