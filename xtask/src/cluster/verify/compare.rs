@@ -57,15 +57,21 @@ pub fn member(member: &Member, expected: &Expected) -> Vec<String> {
     wrong
 }
 
-/// Tasks that are pinned and not there, or there twice.
+/// Tasks that are pinned and not there, or there twice. Of those that no label names only how
+/// many there are can be compared.
 pub fn together(members: &[Member], expected: &Expected) -> Vec<String> {
     let named: Vec<&String> = members.iter().filter_map(|member| member.task.as_ref()).collect();
-    if named.is_empty() {
-        return Vec::new(); // whoever started them did not label them
+    let missing: Vec<&String> =
+        expected.tasks.iter().filter(|task| !named.contains(task)).collect();
+    let mut wrong = Vec::new();
+    match members.len() - named.len() {
+        0 => wrong.extend(missing.iter().map(|task| format!("{task}: no such task is there"))),
+        nameless if nameless == missing.len() => {}
+        nameless => wrong.push(format!(
+            "tasks that no label names: expected {}, found {nameless}",
+            missing.len()
+        )),
     }
-    let missing = expected.tasks.iter().filter(|task| !named.contains(task));
-    let mut wrong: Vec<String> =
-        missing.map(|task| format!("{task}: no such task is there")).collect();
     let mut seen = BTreeSet::new();
     for task in named.into_iter().filter(|task| !seen.insert(*task)) {
         wrong.push(format!("{task}: there are two of it"));

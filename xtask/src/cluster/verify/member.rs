@@ -67,6 +67,23 @@ fn task(labels: &Value) -> Option<String> {
     Some(format!("{role} {index}"))
 }
 
+/// By which a StatefulSet and an Indexed Job (before Kubernetes 1.28 in an annotation alone) tell
+/// a pod its index.
+const NUMBERED: [&str; 2] =
+    ["apps.kubernetes.io/pod-index", "batch.kubernetes.io/job-completion-index"];
+
+/// The index of a pod. The name of a Job's pod ends in random letters or digits, so it is asked
+/// last; that of a TFJob's ends in the index.
+fn index(metadata: &Value) -> Option<String> {
+    let (labels, annotations) = (&metadata["labels"], &metadata["annotations"]);
+    let label = NUMBERED.iter().find_map(|name| text(&labels[name]));
+    let told = label.or_else(|| NUMBERED.iter().find_map(|name| text(&annotations[name])));
+    told.or_else(|| {
+        let last = metadata["name"].as_str()?.rsplit('-').next()?;
+        last.parse::<u32>().is_ok().then(|| last.to_owned())
+    })
+}
+
 /// Whether it is of the cluster: by label, or where there is none, by being told of one.
 fn belongs(labels: &Value, told: bool, name: &str) -> bool {
     match labels[CLUSTER_LABEL].as_str() {
@@ -107,6 +124,7 @@ fn container(item: &Value, name: &str) -> Option<Member> {
 fn pod(item: &Value, name: &str) -> Vec<Member> {
     let labels = &item["metadata"]["labels"];
     let pod = text(&item["metadata"]["name"]).unwrap_or_default();
+    let (role, index) = (text(&labels[ROLE_LABEL]), index(&item["metadata"]));
     let mut members = Vec::new();
     for container in item["spec"]["containers"].as_array().into_iter().flatten() {
         let set = container["env"].as_array().into_iter().flatten();
@@ -121,11 +139,9 @@ fn pod(item: &Value, name: &str) -> Vec<Member> {
         let status = statuses.find(|status| status["name"] == container["name"]);
         let nothing = Value::Null;
         let status = status.unwrap_or(&nothing);
-        let index = pod.rsplit('-').next().filter(|index| index.parse::<u32>().is_ok());
-        let role = text(&labels[ROLE_LABEL]);
         members.push(Member {
             name: pod.clone(),
-            task: task(labels).or_else(|| Some(format!("{} {}", role?, index?))),
+            task: task(labels).or_else(|| Some(format!("{} {}", role.as_ref()?, index.as_ref()?))),
             digests: digest(&status["imageID"]).into_iter().collect(),
             reference: text(&container["image"]).unwrap_or_default(),
             label: None,

@@ -107,6 +107,63 @@ fn pods_are_known_by_the_id_of_their_image() {
     ");
 }
 
+/// A good pod of `role`, called and numbered as its owner does it.
+fn numbered(role: &str, name: &str, metadata: Value) -> Value {
+    let mut pod = pod(name, b"manifest", json!({"running": {}}));
+    pod["metadata"]["labels"]["dev.lockstep.role"] = json!(role);
+    for (kind, values) in metadata.as_object().unwrap() {
+        for (key, value) in values.as_object().unwrap() {
+            pod["metadata"][kind][key] = value.clone();
+        }
+    }
+    pod
+}
+
+#[test]
+fn pods_of_every_owner_have_their_index() {
+    let set = |n: &str| json!({"labels": {"apps.kubernetes.io/pod-index": n}});
+    let job = |n: &str| json!({"labels": {"batch.kubernetes.io/job-completion-index": n}});
+    let old = |n: &str| json!({"annotations": {"batch.kubernetes.io/job-completion-index": n}});
+    let formats = [
+        [
+            numbered("worker", "train-worker-0-x7k2p", job("0")),
+            numbered("worker", "train-worker-1-24567", old("1")),
+            numbered("ps", "train-ps-0", set("0")),
+        ],
+        [
+            numbered("worker", "train-worker-0-0-x7k2p", job("0")),
+            numbered("worker", "train-worker-0-1-bcdfg", job("1")),
+            numbered("ps", "train-ps-0-0-24567", job("0")),
+        ],
+        [
+            numbered("worker", "train-worker-0", json!({})),
+            numbered("worker", "train-worker-1", json!({})),
+            numbered("ps", "train-ps-0", json!({})),
+        ],
+    ];
+    for pods in &formats {
+        assert_eq!(judged(&json!({"items": pods})), "");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(judged(&json!({"items": [pods[0], pods[0], pods[1]]})), @"
+            ps 0: no such task is there
+            worker 0: there are two of it
+            ");
+        }
+    }
+}
+
+#[test]
+fn tasks_that_no_label_names_are_counted() {
+    let mut nameless = container(0, b"config", b"id");
+    nameless["Config"]["Labels"] = json!({});
+    let named = container(1, b"config", b"id");
+    let three = [&nameless, &nameless, &nameless];
+    assert_eq!(judged(&json!(three)), "");
+    assert_eq!(judged(&json!([&nameless, &named, &nameless])), "");
+    insta::assert_snapshot!(judged(&json!(three[1..])), @"tasks that no label names: expected 3, found 2");
+    insta::assert_snapshot!(judged(&json!([&nameless, &named])), @"tasks that no label names: expected 2, found 1");
+}
+
 #[test]
 fn what_is_not_of_the_cluster_is_left_out_and_what_is_no_answer_is_refused() {
     let mut other = container(0, b"x", b"y");
@@ -116,7 +173,7 @@ fn what_is_not_of_the_cluster_is_left_out_and_what_is_no_answer_is_refused() {
     for wrong in ["", "{", "[1]", "{\"a\": 1}"] {
         member::read(wrong, "train").unwrap_err();
     }
-    assert_eq!(compare::together(&[], &expected()), Vec::<String>::new());
+    assert_eq!(compare::together(&[], &expected()).len(), 3);
     assert_eq!(
         expected().tasks,
         BTreeSet::from(["worker 0", "worker 1", "ps 0"].map(str::to_owned))
