@@ -43,7 +43,10 @@ impl Expected {
             rows.iter().map(|row| (&*row.file, row.sha256)).collect();
         let row = |file: &str| {
             let message = format!("the committed ledger of the image has no `{file}`");
-            rows.get(file).copied().ok_or_else(|| Error::new(Kind::Ledger, message))
+            rows.get(file).copied().ok_or_else(|| {
+                Error::new(Kind::Ledger, message)
+                    .hint("run `cargo xtask image` and `cargo xtask accept`")
+            })
         };
         let layers = stack::NAMES.map(|name| Ok((name, row(&stack::row(lock, name))?)));
         let layers = layers.into_iter().collect::<Result<Vec<_>>>()?;
@@ -65,5 +68,20 @@ impl Expected {
         let below = below.iter().map(|layer| ("of the base", layer.blob.diff_id));
         let layers = below.chain(layers.iter().copied()).collect();
         Ok(Expected { manifest: row("manifest")?, config: image.config()?, layers })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_without_a_layer_says_the_next_command() {
+        let lock = Lock::example();
+        let identity = Identity::of(&lock, &BTreeMap::new());
+        insta::assert_snapshot!(Expected::of(&[], &lock, &identity).unwrap_err(), @"
+        error: the committed ledger of the image has no `layer base`
+        hint: run `cargo xtask image` and `cargo xtask accept`
+        ");
     }
 }
