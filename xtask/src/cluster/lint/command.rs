@@ -6,6 +6,9 @@ use std::process::ExitCode;
 
 use crate::cluster::render;
 use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::ledger::snapshot::{Part, Snapshot};
+use crate::lock::Lock;
+use crate::pins;
 use crate::root::work::spread;
 use crate::workspace::Workspace;
 
@@ -32,11 +35,9 @@ pub struct Options {
 /// Looks at all files.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let found = look(&options.files)?;
-    // Outside a workspace with an image, files are judged by themselves.
-    let own = render::command::plan(workspace).ok().map(|plan| Own {
-        repository: plan.cluster.image.to_string(),
-        manifest: plan.image,
-        workspace_id: plan.workspace_id,
+    let own = own(workspace).unwrap_or_else(|error| {
+        eprintln!("note: {}", note(&error));
+        None
     });
     let findings = judge(&found, own.as_ref());
     let (documents, tasks) = (found.documents, found.tasks.len() + found.configs.len());
@@ -52,6 +53,31 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(Kind::Abi.exit_code()),
     })
+}
+
+/// What the workspace says of its own image: nothing where it pins no cluster, or nobody accepted
+/// an image. Then files are judged by themselves.
+fn own(workspace: &Workspace) -> Result<Option<Own>> {
+    if pins::load(&workspace.pins())?.cluster.is_none() {
+        return Ok(None);
+    }
+    let platform = Lock::load(&workspace.lock())?.platform;
+    if Snapshot::of(workspace, Part::Image, &platform).read()?.is_none() {
+        return Ok(None);
+    }
+    let plan = render::command::plan(workspace)?;
+    Ok(Some(Own {
+        repository: plan.cluster.image.to_string(),
+        manifest: plan.image,
+        workspace_id: plan.workspace_id,
+    }))
+}
+
+/// What is not compared, and why.
+fn note(error: &Error) -> String {
+    let why = error.message();
+    let hints = error.hints().iter().map(|hint| format!("\nhint: {hint}")).collect::<String>();
+    format!("images and workspace ids are not held against the committed ledger: {why}{hints}")
 }
 
 /// All that is in the files, in their order.
@@ -113,4 +139,31 @@ fn text(file: &mut impl Read, path: &Path) -> Result<String> {
         let message = format!("`{}` is not UTF-8 text", path.display());
         Error::new(Kind::Archive, message).hint("name files of YAML, JSON or systemd units")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_compared_is_said() {
+        let real = Workspace::at(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = Workspace::at(folder.path());
+        let pins = std::fs::read_to_string(real.pins()).unwrap();
+        let image = |workspace| Snapshot::of(workspace, Part::Image, "linux/amd64").path().clone();
+        std::fs::write(workspace.pins(), &pins).unwrap();
+        std::fs::copy(real.lock(), workspace.lock()).unwrap();
+        assert!(own(&workspace).unwrap().is_none());
+        std::fs::create_dir_all(workspace.snapshots()).unwrap();
+        std::fs::copy(image(&real), image(&workspace)).unwrap();
+        std::fs::write(workspace.lock(), "").unwrap();
+        insta::assert_snapshot!(note(&own(&workspace).unwrap_err()), @"
+        images and workspace ids are not held against the committed ledger: workspace.lock:1:1 is damaged: missing field `schema`
+        hint: run `cargo xtask update` and look at what it moves
+        ");
+        let (without, _) = pins.split_once("\n[cluster]").unwrap();
+        std::fs::write(workspace.pins(), without).unwrap();
+        assert!(own(&workspace).unwrap().is_none());
+    }
 }
