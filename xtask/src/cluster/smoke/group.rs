@@ -19,6 +19,8 @@ use super::job::{Job, Limit};
 const PERIOD: u64 = 100_000;
 /// What our groups are called: this, who made them, which of theirs it is, and for which host.
 const PREFIX: &str = "lockstep-";
+/// How many groups this process has made: two threads never make one of the same name.
+static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A folder in which groups can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,10 +56,8 @@ impl Control {
 
     /// The group of one task, which no other task has, of however many clusters.
     pub fn group(&self, host: &str, limit: Limit) -> Result<Group> {
-        static MADE: AtomicU32 = AtomicU32::new(0);
         let mut group = Group { folders: Vec::new(), memory: None, limit };
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{number}-{host}", std::process::id());
+        let name = name(host);
         if let (Some(cpu), Ok(place)) = (limit.cpu, &self.cpu) {
             let quota = u64::from(cpu.0) * PERIOD / 1000;
             let files = match place.second {
@@ -96,6 +96,12 @@ impl Control {
     }
 }
 
+/// A name that no other group of this machine has.
+fn name(what: &str) -> String {
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    format!("{PREFIX}{}-{number}-{what}", std::process::id())
+}
+
 /// Where a group for `controller` might be made: in our own group, where that is mounted, and
 /// above it (proc_pid_mountinfo(5), cgroups(7)).
 fn candidates(mounts: &str, own: &str, controller: &str) -> Vec<Place> {
@@ -132,7 +138,7 @@ fn is_ours(place: &Place, controller: &str) -> bool {
             return false;
         }
     }
-    let probe = place.folder.join(format!("{PREFIX}{}-{controller}-probe", std::process::id()));
+    let probe = place.folder.join(name(&format!("{controller}-probe")));
     fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe)).is_ok()
 }
 
@@ -246,5 +252,15 @@ mod tests {
         let group = second.group("x", limit).unwrap();
         assert_eq!(read(&group, "cpu.max"), "150000 100000");
         assert_eq!((group.starved(), group.entrances().len()), (None, 1));
+    }
+
+    #[test]
+    fn two_threads_that_look_at_once_do_not_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place { folder: folder.path().to_owned(), second: false };
+        let other = format!("{PREFIX}{}-cpu-probe", std::process::id());
+        fs::create_dir(folder.path().join(other)).unwrap();
+        assert!(is_ours(&place, "cpu"));
+        assert_ne!(name("cpu-probe"), name("cpu-probe"));
     }
 }
