@@ -17,6 +17,8 @@ use super::job::{Job, Limit};
 
 /// How long a processor's time is shared out at once, in microseconds.
 const PERIOD: u64 = 100_000;
+/// No kernel takes a smaller share of it.
+const LEAST: u64 = 1000;
 /// What our groups are called: this, who made them, which of theirs it is, and for which host.
 const PREFIX: &str = "lockstep-";
 /// How many groups this process has made: two threads never make one of the same name.
@@ -59,7 +61,7 @@ impl Control {
         let mut group = Group { folders: Vec::new(), memory: None, limit };
         let name = name(host);
         if let (Some(cpu), Ok(place)) = (limit.cpu, &self.cpu) {
-            let quota = u64::from(cpu.0) * PERIOD / 1000;
+            let quota = (u64::from(cpu.0) * PERIOD / 1000).max(LEAST);
             let files = match place.second {
                 true => vec![("cpu.max", format!("{quota} {PERIOD}"))],
                 false => vec![
@@ -252,6 +254,9 @@ mod tests {
         let group = second.group("x", limit).unwrap();
         assert_eq!(read(&group, "cpu.max"), "150000 100000");
         assert_eq!((group.starved(), group.entrances().len()), (None, 1));
+        let limit = Limit { cpu: "1m".parse().ok(), ..limit };
+        let group = second.group("y", limit).unwrap();
+        assert_eq!(read(&group, "cpu.max"), "1000 100000");
     }
 
     #[test]
