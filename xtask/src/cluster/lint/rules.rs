@@ -151,10 +151,20 @@ fn alone(task: &Task, own: Option<&Own>) -> Vec<Finding> {
     findings
 }
 
+/// An image's name without tag and digest; a colon before a slash is that of a port. The host
+/// may be left out here, as `[cluster] image` may leave it out.
+fn repository(image: &str) -> &str {
+    let name = image.split('@').next().unwrap_or_default();
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    }
+}
+
 /// The image's name by itself.
 fn named(image: &Text, own: Option<&Own>) -> Option<Finding> {
     let shown = image.text.escape_debug();
-    let Some((repository, digest)) = image.text.split_once("@sha256:") else {
+    let Some((_, digest)) = image.text.split_once("@sha256:") else {
         let name = image.text.rsplit('/').next().unwrap_or_default();
         return Some(match name.split_once(':').map(|(_, tag)| tag) {
             None => finding(&LATEST, &image.place, format!("`{shown}` has neither tag nor digest")),
@@ -162,8 +172,10 @@ fn named(image: &Text, own: Option<&Own>) -> Option<Finding> {
             Some(_) => finding(&TAG, &image.place, format!("`{shown}` is named by a tag")),
         });
     };
-    let own =
-        own.filter(|own| own.repository == repository && own.manifest.to_string() != digest)?;
+    let own = own.filter(|own| own.repository == repository(&image.text))?;
+    if own.manifest.to_string() == digest {
+        return None;
+    }
     let what = format!("expected sha256:{} of the ledger, found sha256:{digest}", own.manifest);
     Some(finding(&NOT_THE_LEDGERS, &image.place, what))
 }
@@ -171,7 +183,7 @@ fn named(image: &Text, own: Option<&Own>) -> Option<Finding> {
 fn workspace_id(task: &Task, own: Option<&Own>) -> Option<Finding> {
     let found = task.environment.iter().find(|(name, _)| name == "LOCKSTEP_WORKSPACE_ID");
     let image = task.image.as_ref()?;
-    let own = own.filter(|own| image.text.split(['@', ':']).next() == Some(&own.repository))?;
+    let own = own.filter(|own| own.repository == repository(&image.text))?;
     let Some((_, found)) = found else {
         let what = format!("{} does not say which workspace it expects", task.owner);
         return Some(finding(&NO_WORKSPACE_ID, &task.place, what));

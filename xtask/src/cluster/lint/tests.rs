@@ -211,6 +211,24 @@ fn the_workspaces_own_image_is_the_ledgers() {
 }
 
 #[test]
+fn the_workspaces_own_image_is_known_by_any_of_its_names() {
+    let judged = |repository: &str, image: &str| {
+        let (manifest, workspace_id) = (Sha256::of(b"new"), Sha256::of(b"id"));
+        let own = Own { repository: repository.to_owned(), manifest, workspace_id };
+        let text = format!("services: {{a: {{image: '{image}', environment: [TF_CONFIG=]}}}}\n");
+        let findings = judge(&found(&[("compose.yaml", &text)]), Some(&own));
+        findings.iter().map(|finding| finding.rule.id).collect::<Vec<_>>().join(" ")
+    };
+    let both = "no-workspace-id image-not-the-ledgers";
+    for repository in ["r.example/a", "localhost:5000/a", "a"] {
+        assert_eq!(judged(repository, &format!("{repository}@{DIGEST}")), both);
+        assert_eq!(judged(repository, &format!("{repository}:v1@{DIGEST}")), both);
+        assert_eq!(judged(repository, &format!("{repository}:v1")), "no-workspace-id image-tag");
+        assert_eq!(judged(repository, &format!("other/{repository}:v1@{DIGEST}")), "");
+    }
+}
+
+#[test]
 fn what_is_not_tensorflows_is_left_alone() {
     let text = "kind: Deployment\nspec: {template: {spec: {containers: [{image: nginx:latest}]}}}\n---\n- 1\n---\nkind: ConfigMap\n---\nfoo: bar\n";
     assert_eq!(linted(&[("a.yaml", text)]), "");
