@@ -1,7 +1,7 @@
 //! YAML and JSON with places (YAML 1.2.2), from anybody: an alias is shared, never copied,
 //! nesting and size have bounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, Span};
@@ -14,6 +14,9 @@ const DEEPEST: usize = 100;
 /// Items that are looked at in one file, each as often as aliases repeat it.
 const MOST: usize = 1_000_000;
 
+/// So many bytes of text are an item more.
+const PIECE: usize = 256;
+
 /// A part of a document.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -22,16 +25,24 @@ pub struct Node {
     value: Value,
     /// Levels below it, those of aliases too: whoever walks or drops it goes so deep.
     height: usize,
+    /// Items that one look at it may pass: its keys, those of merged mappings too, and its text.
+    weight: usize,
 }
 
 #[derive(Clone, Debug)]
 enum Value {
-    Scalar(String),
+    Scalar(Arc<str>),
     Map(Arc<Vec<(Node, Node)>>),
     List(Arc<Vec<Node>>),
 }
 
 impl Node {
+    fn scalar_at(place: Place, text: impl Into<Arc<str>>) -> Self {
+        let text = text.into();
+        let weight = 1 + text.len() / PIECE;
+        Node { place, value: Value::Scalar(text), height: 0, weight }
+    }
+
     /// Text, a number, a truth value: as written.
     pub fn scalar(&self) -> Option<&str> {
         match &self.value {
@@ -85,7 +96,7 @@ impl Walk {
     /// Items of a list.
     pub fn items<'n>(&mut self, node: Option<&'n Node>) -> &'n [Node] {
         match node.map(|node| &node.value) {
-            Some(Value::List(items)) if self.has_room(items.len()) => items,
+            Some(Value::List(items)) if self.has_room(items.iter()) => items,
             _ => &[],
         }
     }
@@ -93,26 +104,29 @@ impl Walk {
     /// Keys and values of a mapping, and those of mappings that are merged into it (`<<`).
     pub fn entries<'n>(&mut self, node: Option<&'n Node>) -> Vec<(&'n Node, &'n Node)> {
         let mut all: Vec<(&Node, &Node)> = Vec::new();
+        let mut known = BTreeSet::new();
         let mut maps: Vec<&Node> = node.into_iter().collect();
         while let Some(map) = maps.pop() {
             let Value::Map(entries) = &map.value else { continue };
-            if !self.has_room(entries.len()) {
+            if !self.has_room(entries.iter().flat_map(|(key, value)| [key, value])) {
                 break;
             }
             for (key, value) in entries.iter() {
                 match key.scalar() {
                     Some("<<") if value.is_map() => maps.push(value),
                     Some("<<") => maps.extend(self.items(Some(value))),
-                    name if all.iter().any(|(known, _)| known.scalar() == name) => {}
-                    _ => all.push((key, value)),
+                    name if known.insert(name) => all.push((key, value)),
+                    _ => {}
                 }
             }
         }
         all
     }
 
-    fn has_room(&mut self, more: usize) -> bool {
-        self.seen = self.seen.saturating_add(more);
+    fn has_room<'n>(&mut self, more: impl IntoIterator<Item = &'n Node>) -> bool {
+        if !self.is_spent() {
+            self.seen = self.seen.saturating_add(weight(more));
+        }
         !self.is_spent()
     }
 
@@ -120,6 +134,10 @@ impl Walk {
     pub fn is_spent(&self) -> bool {
         self.seen > MOST
     }
+}
+
+fn weight<'n>(nodes: impl IntoIterator<Item = &'n Node>) -> usize {
+    nodes.into_iter().fold(0, |sum, node| sum.saturating_add(node.weight))
 }
 
 /// Every document of a file up to the first mistake, which is a finding.
@@ -195,16 +213,11 @@ impl Build {
             Event::MappingStart(anchor, _) => self.begin(anchor, true, span)?,
             Event::SequenceEnd | Event::MappingEnd => self.end()?,
             Event::Scalar(text, _, anchor, _) => {
-                let value = Value::Scalar(text.into_owned());
-                self.add(Node { place: self.place(span), value, height: 0 }, anchor);
+                self.add(Node::scalar_at(self.place(span), text), anchor);
             }
             Event::Alias(anchor) => {
                 // A mapping within itself has no value yet: nothing is there.
-                let nothing = || Node {
-                    place: self.place(span),
-                    value: Value::Scalar(String::new()),
-                    height: 0,
-                };
+                let nothing = || Node::scalar_at(self.place(span), "");
                 let node = self.anchors.get(&anchor).cloned().unwrap_or_else(nothing);
                 self.add(Node { place: self.place(span), ..node }, 0);
             }
@@ -230,18 +243,30 @@ impl Build {
             let what = format!("aliases nest it deeper than {DEEPEST} levels");
             return Err(rules::finding(&rules::HOSTILE, &place, what));
         }
-        let value = match map {
-            false => Value::List(Arc::new(items)),
+        let (value, weight) = match map {
+            false => {
+                let weight = weight(&items).saturating_add(1);
+                (Value::List(Arc::new(items)), weight)
+            }
             true => {
                 let mut items = items.into_iter();
                 let mut entries = Vec::new();
                 while let (Some(key), Some(value)) = (items.next(), items.next()) {
                     entries.push((key, value));
                 }
-                Value::Map(Arc::new(entries))
+                let passed = entries.iter().flat_map(|(key, value)| {
+                    let is_passed = value.scalar().is_some() || key.scalar() == Some("<<");
+                    [Some(key), is_passed.then_some(value)].into_iter().flatten()
+                });
+                let weight = weight(passed).saturating_add(1);
+                (Value::Map(Arc::new(entries)), weight)
             }
         };
-        self.add(Node { place, value, height }, anchor);
+        if map && weight > MOST {
+            let what = "a look-up in it would pass more than a million items";
+            return Err(rules::finding(&rules::HOSTILE, &place, what));
+        }
+        self.add(Node { place, value, height, weight }, anchor);
         Ok(())
     }
 

@@ -277,12 +277,29 @@ fn hostile_yaml_ends() {
     let many = "kind: Pod\n---\n".repeat(10_000);
     assert_eq!(linted(&[("many.yaml", &many)]), "");
     assert_eq!(found(&[("many.yaml", &many)]).documents, 10_001);
+    let keys: String = (0..100_000).map(|n| format!("  k{n}:\n")).collect();
+    assert_eq!(linted(&[("keys.yaml", &format!("services:\n{keys}"))]), "");
+    // The text of a scalar is there once, and copied as often as there is room for it.
+    let long = format!("a: &a {}1\nservices: {{x: {{ports: [", "1:".repeat(500_000));
+    let long = format!("{long}{}]}}}}\n", "*a,".repeat(1000));
+    assert!(linted(&[("long.yaml", &long)]).contains("error[hostile]"));
+    let merged = (1..8).fold("a0: &a0 {x: y}\n".to_owned(), |text, n| {
+        format!("{text}a{n}: &a{n} {{<<: [{}]}}\n", format!("*a{},", n - 1).repeat(100))
+    });
+    assert!(linted(&[("merged.yaml", &format!("{merged}<<: *a7\n"))]).contains("error[hostile]"));
     let own = "a: &a {kind: TFJob, b: *a}\nservices: &s {x: *s}\n";
     assert_eq!(linted(&[("own.yaml", own)]), "");
     insta::assert_snapshot!(linted(&[("bad.yaml", "a: b\nc: [d\ne: f\n")]), @"
     bad.yaml:3:2: error[not-yaml]: illegal placement of ':' indicator: nothing can be read from it
       hint: mend the YAML at that place
     ");
+}
+
+#[test]
+fn the_text_of_an_alias_is_there_once() {
+    let documents = document::parse(&"a.yaml".into(), "- &a text\n- *a\n", &mut Vec::new());
+    let items = document::Walk::default().items(documents.first());
+    assert!(std::ptr::eq(items[0].scalar().unwrap(), items[1].scalar().unwrap()));
 }
 
 #[test]
