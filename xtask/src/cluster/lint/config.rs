@@ -24,8 +24,12 @@ pub fn of_text(text: &Text) -> (Config, Vec<Finding>) {
         let what = format!("TF_CONFIG is no JSON: {cause}");
         return (Config::default(), vec![finding(&rules::TF_CONFIG, &text.place, what)]);
     }
-    let Some(node) = within(&text.place, &json) else { return (Config::default(), Vec::new()) };
-    let (mut config, findings) = read(&node);
+    let mut findings = Vec::new();
+    let Some(node) = within(&text.place, &json, &mut findings) else {
+        return (Config::default(), findings);
+    };
+    let (mut config, wrong) = read(&node);
+    findings.extend(wrong);
     if let Some((_, index)) = config.task.as_mut().filter(|_| scheduled) {
         *index = None;
     }

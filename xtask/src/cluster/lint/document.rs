@@ -17,6 +17,9 @@ const MOST: usize = 1_000_000;
 /// So many bytes of text are an item more.
 const PIECE: usize = 256;
 
+/// No key that anybody looks up is longer, in bytes.
+const LONGEST_KEY: usize = 1024;
+
 /// A part of a document.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -157,16 +160,18 @@ pub fn parse(file: &Arc<str>, text: &str, findings: &mut Vec<Finding>) -> Vec<No
             break;
         }
     }
+    findings.extend(build.findings);
     build.documents
 }
 
 /// One document whose every part stands at `place`: text inside other text.
-pub fn within(place: &Place, text: &str) -> Option<Node> {
+pub fn within(place: &Place, text: &str, findings: &mut Vec<Finding>) -> Option<Node> {
     let mut build = Build { fixed: Some(place.clone()), ..Build::new(&place.file) };
     for event in Parser::new_from_str(text) {
         let (event, span) = event.ok()?;
         build.step(event, &span).ok()?;
     }
+    findings.extend(build.findings);
     build.documents.into_iter().next()
 }
 
@@ -184,6 +189,7 @@ struct Build {
     open: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
     documents: Vec<Node>,
+    findings: Vec<Finding>,
 }
 
 impl Build {
@@ -194,6 +200,7 @@ impl Build {
             open: Vec::new(),
             anchors: BTreeMap::new(),
             documents: Vec::new(),
+            findings: Vec::new(),
         }
     }
 
@@ -249,11 +256,7 @@ impl Build {
                 (Value::List(Arc::new(items)), weight)
             }
             true => {
-                let mut items = items.into_iter();
-                let mut entries = Vec::new();
-                while let (Some(key), Some(value)) = (items.next(), items.next()) {
-                    entries.push((key, value));
-                }
+                let entries = self.entries(items);
                 let passed = entries.iter().flat_map(|(key, value)| {
                     let is_passed = value.scalar().is_some() || key.scalar() == Some("<<");
                     [Some(key), is_passed.then_some(value)].into_iter().flatten()
@@ -268,6 +271,31 @@ impl Build {
         }
         self.add(Node { place, value, height, weight }, anchor);
         Ok(())
+    }
+
+    /// Pairs, each key once: of a key that is there twice the last counts, as for Python's `json`.
+    fn entries(&mut self, items: Vec<Node>) -> Vec<(Node, Node)> {
+        let mut entries: Vec<(Node, Node)> = Vec::new();
+        let mut known: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        let mut items = items.into_iter();
+        while let (Some(key), Some(value)) = (items.next(), items.next()) {
+            let name = match &key.value {
+                Value::Scalar(name) if **name != *"<<" && name.len() <= LONGEST_KEY => Some(name),
+                _ => None,
+            };
+            let last = entries.len();
+            let at = name.map_or(last, |name| *known.entry(name.clone()).or_insert(last));
+            match entries.get_mut(at) {
+                None => entries.push((key, value)),
+                Some(earlier) => {
+                    let shown = key.scalar().unwrap_or_default().escape_debug();
+                    let what = format!("`{shown}` is there twice");
+                    self.findings.push(rules::finding(&rules::DUPLICATE_KEY, &key.place, what));
+                    *earlier = (key, value);
+                }
+            }
+        }
+        entries
     }
 
     fn add(&mut self, node: Node, anchor: usize) {

@@ -20,6 +20,9 @@ rules! {
         "nothing can be read from it" "mend the YAML at that place";
     HOSTILE Error "hostile"
         "a reader without bounds would not come to an end" "make the file smaller, or leave it out";
+    DUPLICATE_KEY Error "duplicate-key"
+        "one reader takes the last of them, another the first, a third neither"
+        "leave one of them";
     TF_CONFIG Error "tf-config"
         "TensorFlow reads TF_CONFIG as JSON with `cluster` and `task`"
         "write {\"cluster\": {\"worker\": [\"HOST:PORT\"]}, \"task\": {\"type\": \"worker\", \"index\": 0}}";

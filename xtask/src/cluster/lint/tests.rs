@@ -229,6 +229,24 @@ fn the_workspaces_own_image_is_known_by_any_of_its_names() {
 }
 
 #[test]
+fn of_a_key_that_is_there_twice_the_last_counts() {
+    let twice = r#"{"cluster": {"worker": ["a"], "worker": ["a:1"], "worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}"#;
+    insta::assert_snapshot!(config(twice), @"
+    tf_config.json:1:31: error[duplicate-key]: `worker` is there twice: one reader takes the last of them, another the first, a third neither
+      hint: leave one of them
+    tf_config.json:1:50: error[duplicate-key]: `worker` is there twice: one reader takes the last of them, another the first, a third neither
+      hint: leave one of them
+    ");
+    let text =
+        format!("services: {{a: {{image: 'a@{DIGEST}', environment: ['TF_CONFIG={twice}']}}}}\n");
+    insta::assert_snapshot!(linted(&[("compose.yaml", &text)]), @"
+    compose.yaml:1:114: error[duplicate-key]: `worker` is there twice: one reader takes the last of them, another the first, a third neither
+      hint: leave one of them
+    ");
+    assert_eq!(linted(&[("merge.yaml", "a: &a {b: 1}\nc: {<<: *a, <<: *a}\n")]), "");
+}
+
+#[test]
 fn what_is_not_tensorflows_is_left_alone() {
     let text = "kind: Deployment\nspec: {template: {spec: {containers: [{image: nginx:latest}]}}}\n---\n- 1\n---\nkind: ConfigMap\n---\nfoo: bar\n";
     assert_eq!(linted(&[("a.yaml", text)]), "");
@@ -331,7 +349,7 @@ fn scripts_and_code_scanning() {
     let result = &sarif["runs"][0]["results"][0];
     let rule = result["ruleIndex"].as_u64().unwrap() as usize;
     assert_eq!(sarif["runs"][0]["tool"]["driver"]["rules"][rule]["id"], result["ruleId"]);
-    insta::assert_snapshot!(result, @r#"{"level":"error","locations":[{"physicalLocation":{"artifactLocation":{"uri":"a%20b.yaml"},"region":{"startColumn":5,"startLine":6}}}],"message":{"text":"`chief` has 2 replicas: TensorFlow takes at most one chief and one evaluator"},"ruleId":"too-many","ruleIndex":5}"#);
+    insta::assert_snapshot!(result, @r#"{"level":"error","locations":[{"physicalLocation":{"artifactLocation":{"uri":"a%20b.yaml"},"region":{"startColumn":5,"startLine":6}}}],"message":{"text":"`chief` has 2 replicas: TensorFlow takes at most one chief and one evaluator"},"ruleId":"too-many","ruleIndex":6}"#);
 }
 
 proptest::proptest! {
