@@ -36,6 +36,12 @@ fn two_wheels_are_equal_or_differ_by_member() {
     let later = make("later.whl", &members, 2021);
     assert_eq!(wheels(&one, &later).unwrap().verdict, Verdict::EqualButForTimestamps);
 
+    // A time among the contents is a difference like any other.
+    let stamped = |second| [("a/one.py", second), members[1], members[2]];
+    let (early, late) = (stamped("built 22:31:07"), stamped("built 22:31:08"));
+    let found = wheels(&make("early.whl", &early, 2020), &make("late.whl", &late, 2020)).unwrap();
+    assert_eq!(found.verdict, Verdict::Differ, "{found:?}");
+
     let other =
         [("a/one.py", "one"), ("a/two.py", "2"), ("a/new.py", ""), ("a-1.dist-info/RECORD", "y")];
     let other = make("other.whl", &other, 2020);
