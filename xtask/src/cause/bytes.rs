@@ -51,7 +51,7 @@ pub(super) fn number_at(one: &[u8], other: &[u8], at: usize, known: &Known) -> O
         (Some(a), Some(b), ..) if same_after && is_address(a) && is_address(b) => {
             Some(Cause::Address)
         }
-        (.., Some(a), Some(b)) if known.are_times(a, b) => Some(Cause::Timestamp),
+        (.., Some(a), Some(b)) if same_after && known.are_times(a, b) => Some(Cause::Timestamp),
         _ if same_after => Some(Cause::Number),
         _ => None,
     }

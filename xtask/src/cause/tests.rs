@@ -80,6 +80,14 @@ fn a_number_in_code_or_data_is_one() {
 }
 
 #[test]
+fn one_number_may_be_a_time_and_many_are_none() {
+    let floats = |values: [f32; 4]| values.map(f32::to_le_bytes).concat();
+    let cause = |other| compare("x", &floats([1.0; 4]), &floats(other))[0].cause;
+    assert_eq!(cause([2.0; 4]), Cause::Contents);
+    assert_eq!(cause([1.0, 1.0, 1.0, 2.0]), Cause::Timestamp, "as far as its bytes tell");
+}
+
+#[test]
 fn a_constant_in_code_is_read_where_its_instruction_has_it() {
     // What stands before the constant, read with it, would look like a time.
     let store = |value: u32| format!("static volatile int n; void f(void) {{ n = {value}; }}");
