@@ -50,7 +50,7 @@ pub fn run(
     let built = match Built::find(lock, source, store)? {
         Some(built) if options.verify => case.again(built)?,
         Some(built) => built,
-        None => case.build()?,
+        None => case.first()?,
     };
     let path = store.verified(&built.sha256, &built.file)?;
     let place = workspace.dist().join(&built.file);
@@ -73,6 +73,13 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
+    /// Builds the wheel that all later stages take.
+    fn first(&self) -> Result<Built> {
+        let built = self.build()?;
+        built.record(self.lock, self.source, self.store)?;
+        Ok(built)
+    }
+
     fn build(&self) -> Result<Built> {
         let Case { workspace, store, lock, source, .. } = *self;
         current(lock, source)?;
@@ -87,24 +94,20 @@ impl Case<'_> {
         let root = root::builder::ensure(lock, store)?;
         let events = self.bazel(Folders { root: &root, checkout: &checkout, out: &out })?;
         let wheel = outcome::wheel(&events, &source.target, &out)?;
-        publish(lock, source, store, &wheel, &out)
+        publish(lock, store, &wheel, &out)
     }
 
-    /// Builds with nothing left of the first build; an error when other bits come out.
+    /// Builds with nothing left of the first build; an error when other bits come out, and the
+    /// first wheel stays the one that is taken.
     fn again(&self, first: Built) -> Result<Built> {
         let out = gather::out_folder(self.workspace, self.lock, self.source);
         remove(&out)?;
         let second = self.build()?;
-        if second == first {
-            println!("built once more: the same bits");
-            return Ok(second);
+        if second != first {
+            return Err(apart(self.store, &first, &second));
         }
-        let message = format!(
-            "{} came out in other bits: expected sha256 {}, found {}",
-            first.file, first.sha256, second.sha256
-        );
-        Err(Error::new(Kind::Ledger, message)
-            .hint("`cargo xtask compare-wheels` says in which members they differ"))
+        println!("built once more: the same bits");
+        Ok(first)
     }
 
     /// Runs Bazel; returns its events.
@@ -118,6 +121,20 @@ impl Case<'_> {
         bazel.run(Step::Build, Shelf::replaying(store, &source.externals))?;
         fs::read_to_string(&events).at("read", &events)
     }
+}
+
+/// Says that two builds made two wheels, and where both are.
+fn apart(store: &Store, first: &Built, second: &Built) -> Error {
+    let message = format!(
+        "{} came out in other bits: expected sha256 {}, found {}",
+        first.file, first.sha256, second.sha256
+    );
+    let [one, other] = [first, second].map(|built| store.object(&built.sha256));
+    Error::new(Kind::Ledger, message).hint(format!(
+        "`cargo xtask compare-wheels {} {}` says in which members they differ",
+        one.display(),
+        other.display()
+    ))
 }
 
 /// The vault must be that of these flags and this Bazel.
@@ -135,8 +152,8 @@ fn current(lock: &Lock, source: &Source) -> Result<()> {
     Err(Error::new(Kind::Lock, message).hint("run `cargo xtask update tensorflow`"))
 }
 
-/// The wheel packed anew, checked, in the store, recorded.
-fn publish(lock: &Lock, source: &Source, store: &Store, path: &Path, out: &Path) -> Result<Built> {
+/// The wheel packed anew, checked, in the store.
+fn publish(lock: &Lock, store: &Store, path: &Path, out: &Path) -> Result<Built> {
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let raw = Wheel::open(path, &file)?;
     let tensorflow = &lock.tensorflow;
@@ -159,8 +176,25 @@ fn publish(lock: &Lock, source: &Source, store: &Store, path: &Path, out: &Path)
         return Err(Error::new(Kind::Digest, message));
     }
     let (sha256, size) = store.admit(&place, &file)?;
-    let built = Built { file, size, sha256 };
-    built.record(lock, source, store)?;
     fs::remove_file(&place).at("remove", &place)?;
-    Ok(built)
+    Ok(Built { file, size, sha256 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+
+    #[test]
+    fn two_wheels_of_one_key_are_named_with_their_places() {
+        let built = |bytes: &[u8]| {
+            let (file, sha256) = ("tf-1-py3-none-any.whl".to_owned(), Sha256::of(bytes));
+            Built { file, size: 1, sha256 }
+        };
+        let error = apart(&Store::at("/store"), &built(b"a"), &built(b"b"));
+        insta::assert_snapshot!(error, @"
+        error: tf-1-py3-none-any.whl came out in other bits: expected sha256 ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb, found 3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d
+        hint: `cargo xtask compare-wheels /store/objects/ca/978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb /store/objects/3e/23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d` says in which members they differ
+        ");
+    }
 }
