@@ -44,7 +44,7 @@ pub(super) struct Http {
     proxies: Proxies,
 }
 
-/// An answer that has a body to read: 200, 206 or 416.
+/// An answer that has a body to read: 200, or after a first byte was named 206 or 416.
 pub(super) struct Response {
     pub status: u16,
     /// After redirects.
@@ -210,7 +210,7 @@ impl Http {
             }
             let answer = self.ask(Ask { method: "GET", url: &url, headers, body: None, total })?;
             if !is_redirect(answer.status()) {
-                return accepted(url, answer);
+                return accepted(url, from, answer);
             }
             url = redirected(&url, answer.header("location").unwrap_or_default())?;
         }
@@ -255,9 +255,10 @@ impl Http {
     }
 }
 
-/// The answers that have a file in them, and those of which another try may make one.
-fn accepted(url: Url, answer: Answer) -> Result<Response, Failure> {
-    if !matches!(answer.status(), 200 | 206 | 416) {
+/// The answers that have a file in them, and those of which another try may make one. Who asks
+/// for a whole file takes no part of one.
+fn accepted(url: Url, from: u64, answer: Answer) -> Result<Response, Failure> {
+    if !matches!((answer.status(), from), (200, _) | (206 | 416, 1..)) {
         let why = format!("HTTP status {}", answer.said());
         return Err(Failure { why, retry: answer.retry() });
     }

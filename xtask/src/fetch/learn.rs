@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 
+use tempfile::NamedTempFile;
+
 use super::http::{Http, Response, Retry, read_failed};
 use super::mirrors;
 use super::url::Url;
@@ -50,23 +52,8 @@ impl Learner {
     pub fn file(&self, url: &Url, store: &Store) -> Result<Learned> {
         let mut answer = self.get(url, "*/*", LARGEST)?;
         let failed = |cause: std::io::Error| Error::new(Kind::Io, format!("{url}: {cause}"));
-        let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
-        let mut buffer = vec![0; 128 << 10];
-        let mut size = 0;
-        loop {
-            interrupt::check()?;
-            let count = answer.body.read(&mut buffer).map_err(|cause| {
-                Error::new(Kind::Fetch, format!("{url}: {}", read_failed(&cause).why))
-            })?;
-            if count == 0 {
-                break;
-            }
-            size += count as u64;
-            file.write_all(&buffer[..count]).at("write", file.path())?;
-        }
-        if answer.length.is_some_and(|length| length != size) {
-            return Err(Error::new(Kind::Fetch, format!("{url}: ended after {size} bytes")));
-        }
+        let mut file = NamedTempFile::new().map_err(failed)?;
+        receive(&mut answer, LARGEST, &mut file).map_err(|error| error.context(url))?;
         let (sha256, size) = store.admit(file.path(), &url.to_string())?;
         Ok(Learned { size, sha256 })
     }
@@ -110,5 +97,50 @@ impl Learner {
             }
             attempt += 1;
         }
+    }
+}
+
+/// Writes the body, of at most `most` bytes, to `file`.
+fn receive(answer: &mut Response, most: u64, file: &mut NamedTempFile) -> Result<()> {
+    let failed = |why: String| Err(Error::new(Kind::Fetch, why));
+    let mut buffer = vec![0; 128 << 10];
+    let mut size = 0;
+    loop {
+        interrupt::check()?;
+        let count = match answer.body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(cause) => return failed(read_failed(&cause).why),
+        };
+        size += count as u64;
+        if size > most {
+            return failed(format!("it has more than {most} bytes"));
+        }
+        file.write_all(&buffer[..count]).at("write", file.path())?;
+    }
+    match answer.length {
+        Some(length) if length != size => failed(format!("ended after {size} bytes")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endless_file_is_not_kept() {
+        let mut answer = Response {
+            status: 200,
+            url: Url::parse("https://files.example/x").unwrap(),
+            length: None,
+            start: None,
+            content_type: String::new(),
+            body: Box::new(std::io::repeat(7)),
+        };
+        let mut file = NamedTempFile::new().unwrap();
+        let error = receive(&mut answer, 1 << 20, &mut file).unwrap_err();
+        insta::assert_snapshot!(error, @"error: it has more than 1048576 bytes");
+        assert_eq!(file.path().metadata().unwrap().len(), 1 << 20);
     }
 }

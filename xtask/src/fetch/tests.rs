@@ -247,6 +247,15 @@ fn a_range_that_was_not_asked_for_is_not_appended() {
 }
 
 #[test]
+fn who_asks_for_a_whole_file_takes_no_part_of_one() {
+    for status in ["206 Partial Content", "416 Range Not Satisfiable"] {
+        let (_case, server) = Case::of(move |_| Answer::new(status, "", "part"));
+        let error = small(&format!("{}/ledger.json", server.url()), 100, &quick()).unwrap_err();
+        assert!(error.message().ends_with(&format!(": HTTP status {status}")), "{error}");
+    }
+}
+
+#[test]
 fn a_part_of_other_bytes_is_given_up_once_for_the_whole() {
     let (case, server) = Case::of(honest);
     let mut partial = case.store.partial(&digest(GCC), 400_000, "x").unwrap().unwrap();
