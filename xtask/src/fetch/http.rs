@@ -281,12 +281,20 @@ fn header<'a>(answer: &'a UreqResponse<Body>, name: &str) -> Option<&'a str> {
 pub(super) fn redirected(from: &Url, location: &str) -> Result<Url, Failure> {
     let to =
         from.join(location).map_err(|why| Failure::last(format!("a redirect to no URL: {why}")))?;
+    match refused(from, &to) {
+        Some(why) => Err(Failure::last(format!("a redirect {why} is refused"))),
+        None => Ok(to),
+    }
+}
+
+/// Why what a server says may not lead from one place to another, if it may not.
+pub(super) fn refused(from: &Url, to: &Url) -> Option<String> {
     match (from.scheme(), to.scheme()) {
-        (_, Scheme::File) => Err(Failure::last("a redirect to a file of this machine is refused")),
-        (Scheme::Https, Scheme::Http) => {
-            Err(Failure::last(format!("a redirect from https to {to} is refused")))
+        (Scheme::Http | Scheme::Https, Scheme::File) => {
+            Some("to a file of this machine".to_owned())
         }
-        _ => Ok(to),
+        (Scheme::Https, Scheme::Http) => Some(format!("from https to {to}")),
+        _ => None,
     }
 }
 

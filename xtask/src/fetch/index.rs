@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::http::refused;
 use super::url::Url;
 use crate::digest::Sha256;
 
@@ -17,7 +18,8 @@ pub(super) struct Link {
     pub sha256: Option<Sha256>,
 }
 
-/// All files on the page at `url`, by name; a link that is no URL is left out.
+/// All files on the page at `url`, by name; a link that is no URL, or leads where no redirect
+/// may, is left out.
 pub(super) fn all(
     url: &Url,
     content_type: &str,
@@ -28,8 +30,10 @@ pub(super) fn all(
         false => of_html(&String::from_utf8_lossy(body)),
     };
     let base = url.join(&base).map_err(|why| format!("the page's base is wrong: {why}"))?;
-    let link =
-        |raw: Raw| Some((raw.name, Link { url: base.join(&raw.href).ok()?, sha256: raw.sha256 }));
+    let link = |raw: Raw| {
+        let to = base.join(&raw.href).ok().filter(|to| refused(url, to).is_none())?;
+        Some((raw.name, Link { url: to, sha256: raw.sha256 }))
+    };
     Ok(links.into_iter().filter_map(link).collect())
 }
 
@@ -46,9 +50,12 @@ pub(super) fn find(url: &Url, content_type: &str, body: &[u8], name: &str) -> Re
         let kind = content_type.split(';').next().unwrap_or_default();
         return Err(format!("`{name}` is not among the {count} files of the page ({kind})"));
     };
-    let url =
+    let to =
         base.join(&link.href).map_err(|why| format!("the link of `{name}` is wrong: {why}"))?;
-    Ok(Link { url, sha256: link.sha256 })
+    match refused(url, &to) {
+        Some(why) => Err(format!("the link of `{name}` is wrong: it leads {why}")),
+        None => Ok(Link { url: to, sha256: link.sha256 }),
+    }
 }
 
 /// A link as written.
@@ -161,14 +168,17 @@ fn next_attribute<'a>(rest: &mut &'a str) -> Option<(&'a str, &'a str)> {
     Some((name, value))
 }
 
+/// Most bytes of a character reference; no known one has more.
+const REFERENCE: usize = 32;
+
 /// The character references that stand in names and links.
 fn unescaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {
         out.push_str(before);
-        let reference =
-            after.split_once(';').and_then(|(name, tail)| Some((character(name)?, tail)));
+        let end = after.bytes().take(REFERENCE).position(|byte| byte == b';');
+        let reference = end.and_then(|end| Some((character(&after[..end])?, &after[end + 1..])));
         match reference {
             Some((character, tail)) => {
                 out.push(character);
@@ -287,6 +297,9 @@ mod tests {
             ("<a href='http://'>a.whl</a>", "a.whl"),
             ("<a href='http://x/\n\nGET /'>a.whl</a>", "a.whl"),
             ("<base href='ftp://x/'><a href=a.whl>a.whl</a>", "a.whl"),
+            ("<a href='file:///etc/passwd'>a.whl</a>", "a.whl"),
+            ("<base href='file:///etc/'><a href=passwd>a.whl</a>", "a.whl"),
+            ("<a href='http://mirror.example/a.whl'>a.whl</a>", "a.whl"),
             ("<a href='", "a.whl"),
             ("<a", "a.whl"),
             ("<a =", "a.whl"),
@@ -295,6 +308,27 @@ mod tests {
         ] {
             assert!(find(&page(), HTML, body.as_bytes(), name).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn a_page_of_the_web_has_no_files_of_this_machine() {
+        let body = b"<a href='file:///etc/passwd'>a.whl</a><a href=b.whl>b.whl</a>";
+        assert_eq!(
+            find(&page(), HTML, body, "a.whl").unwrap_err(),
+            "the link of `a.whl` is wrong: it leads to a file of this machine"
+        );
+        assert_eq!(all(&page(), HTML, body).unwrap().len(), 1);
+        let folder = Url::parse("file:///srv/simple/a/index.html").unwrap();
+        assert_eq!(all(&folder, HTML, body).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_reference_is_short() {
+        assert_eq!(unescaped("&#0000000038;é&&amp;&"), "&é&&&");
+        let far = format!("&é{};", "0".repeat(60));
+        assert_eq!(unescaped(&far), far);
+        let long = format!("&#{}38;", "0".repeat(60));
+        assert_eq!(unescaped(&long), long);
     }
 
     proptest::proptest! {
