@@ -119,21 +119,13 @@ impl Shelf {
             return Ok(known);
         }
         let Some(learner) = &self.learner else { return Ok(Answer::Missing) };
-        for scheme in ["https", "http"] {
-            let from = format!("{scheme}://{url}");
-            // This machine's own servers have no certificate.
-            let own = url.starts_with("127.0.0.1:") || url.starts_with("localhost:");
-            let Ok(parsed) = Url::parse(&from) else { continue };
-            if own && scheme == "https" {
-                continue;
-            }
-            match learner.file(&parsed, &self.store) {
-                Ok(learned) => return Ok(Answer::File(self.note(url, from, learned))),
-                Err(error) if error.kind() == Kind::Fetch => {}
-                Err(error) => return Err(error),
-            }
+        let from = address(url);
+        let Ok(parsed) = Url::parse(&from) else { return Ok(Answer::Missing) };
+        match learner.file(&parsed, &self.store) {
+            Ok(learned) => Ok(Answer::File(self.note(url, from, learned))),
+            Err(error) if error.kind() == Kind::Fetch => Ok(Answer::Missing),
+            Err(error) => Err(error),
         }
-        Ok(Answer::Missing)
     }
 
     fn page(&self, project: &str) -> Result<Answer> {
@@ -191,6 +183,13 @@ impl Shelf {
     }
 }
 
+/// Where `HOST/PATH` is asked for. What comes becomes the truth of the lock: nobody but this
+/// machine's own servers, which have no certificate, is believed without one.
+fn address(url: &str) -> String {
+    let own = url.starts_with("127.0.0.1:") || url.starts_with("localhost:");
+    format!("{}://{url}", if own { "http" } else { "https" })
+}
+
 /// The key of what is from there: a URL without its scheme, which Bazel does not tell.
 fn key(from: &str) -> &str {
     from.split_once("://").map_or(from, |(_, rest)| rest)
@@ -198,4 +197,22 @@ fn key(from: &str) -> &str {
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|broken| broken.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_believed_without_a_certificate() {
+        for (url, expected) in [
+            ("files.example/a.tar.gz", "https://files.example/a.tar.gz"),
+            ("files.example:80/a", "https://files.example:80/a"),
+            ("localhost.example:80/a", "https://localhost.example:80/a"),
+            ("127.0.0.1:8000/a", "http://127.0.0.1:8000/a"),
+            ("localhost:8000/a", "http://localhost:8000/a"),
+        ] {
+            assert_eq!(address(url), expected);
+        }
+    }
 }
