@@ -2,7 +2,7 @@
 //! one request a connection) behind a Unix socket in the build's own folder.
 //!
 //! ```text
-//! GET /url/HOST/PATH          what Bazel would have fetched from http(s)://HOST/PATH
+//! GET /url/HOST/PATH          what Bazel would have fetched from HOST, which has TLS
 //! GET /index/PROJECT/         the project's page (PEP 503)
 //! GET /index/PROJECT/FILE     a file of that page
 //! ```
@@ -76,7 +76,8 @@ fn listen(folder: &Path) -> Result<UnixListener> {
     let descriptor = File::open(folder).at("open", folder)?;
     let short = format!("/proc/self/fd/{}/{SOCKET}", descriptor.as_raw_fd());
     let listener = UnixListener::bind(short).at("listen at", &socket)?;
-    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).at("open up", &socket)?;
+    // For our own user, whom the engine makes the builder, and nobody else of this machine.
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).at("close", &socket)?;
     listener.set_nonblocking(true).at("listen at", &socket)?;
     Ok(listener)
 }
@@ -142,4 +143,19 @@ fn send(
         std::io::copy(&mut File::open(path)?, stream)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[test]
+    fn nobody_else_has_anything_fetched() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::replaying(&Store::at(folder.path()), &[]);
+        let _gateway = Gateway::start(folder.path(), shelf).unwrap();
+        let socket = fs::metadata(folder.path().join(SOCKET)).unwrap();
+        assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+    }
 }
