@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext as _, Kind, Result};
-use crate::fetch;
+use crate::fetch::{self, Url};
 use crate::ledger::Ledger;
 
 /// Most bytes of a ledger that is read.
@@ -35,17 +35,18 @@ impl fmt::Display for Agreement {
     }
 }
 
-/// Compares `ours` with the others, each by its name.
+/// Compares `ours` with the others, each by its name; two may have one.
 pub fn agreement(ours: &Ledger, others: &[(String, Ledger)]) -> Agreement {
-    let mut dissenters = BTreeMap::new();
+    let mut dissenters: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut agree = 1;
     for (who, ledger) in others {
         let what = apart(ours, ledger);
-        if !what.is_empty() {
-            dissenters.insert(who.clone(), what);
+        match what.is_empty() {
+            true => agree += 1,
+            false => dissenters.entry(who.clone()).or_default().extend(what),
         }
     }
-    let of = others.len() + 1;
-    Agreement { agree: of - dissenters.len(), of, dissenters }
+    Agreement { agree, of: others.len() + 1, dissenters }
 }
 
 /// On what two ledgers differ, in words.
@@ -68,9 +69,19 @@ fn apart(ours: &Ledger, theirs: &Ledger) -> Vec<String> {
     all.into_iter().filter(differs).map(told).collect()
 }
 
+fn is_address(place: &str) -> bool {
+    place.starts_with("http://") || place.starts_with("https://")
+}
+
+/// What people call the ledger at `place`: an address without its password and query.
+pub fn name(place: &str) -> String {
+    let address = is_address(place).then(|| Url::parse(place).ok()).flatten();
+    address.map_or_else(|| place.to_owned(), |url| url.to_string())
+}
+
 /// Reads the ledger at `place`: a file, or an `http://` or `https://` address.
 pub fn read(place: &str, offline: bool) -> Result<Ledger> {
-    let bytes = if place.starts_with("http://") || place.starts_with("https://") {
+    let bytes = if is_address(place) {
         fetch::small(place, LARGEST, &fetch::Options::from_env(offline))?
     } else {
         let path = Path::new(place);
@@ -83,6 +94,34 @@ pub fn read(place: &str, offline: bool) -> Result<Ledger> {
 }
 
 fn no_ledger(place: &str, why: &str) -> Error {
-    Error::new(Kind::Ledger, format!("`{place}` is no ledger: {why}"))
+    Error::new(Kind::Ledger, format!("`{}` is no ledger: {why}", name(place)))
         .hint("`cargo xtask build-ops` writes one: dist/ledger.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_named_without_its_secrets() {
+        let place = "https://user:token@ledgers.example/ledger.json?signature=secret";
+        assert_eq!(name(place), "https://ledgers.example/ledger.json?…");
+        assert_eq!(name("a@b/ledger.json?x"), "a@b/ledger.json?x");
+        insta::assert_snapshot!(no_ledger(place, "it is far too large"), @"
+        error: `https://ledgers.example/ledger.json?…` is no ledger: it is far too large
+        hint: `cargo xtask build-ops` writes one: dist/ledger.json
+        ");
+    }
+
+    #[test]
+    fn two_dissenters_of_one_name_are_two() {
+        let ledger = |platform: &str| Ledger {
+            platform: platform.to_owned(),
+            rows: Vec::new(),
+            surfaces: Vec::new(),
+        };
+        let other = ("x".to_owned(), ledger("other"));
+        let said = agreement(&ledger("ours"), &[other.clone(), other]).to_string();
+        assert!(said.starts_with("agreement: 1 of 3\n"), "{said}");
+    }
 }

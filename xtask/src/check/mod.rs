@@ -82,7 +82,7 @@ pub fn run(workspace: &Workspace, store: &Store, options: &Options, offline: boo
 
 /// The other machines' ledgers, read before anything is built.
 fn others(options: &Options, offline: bool) -> Result<Vec<(String, Ledger)>> {
-    let read = |place: &String| Ok((place.clone(), against::read(place, offline)?));
+    let read = |place: &String| Ok((against::name(place), against::read(place, offline)?));
     options.against.iter().map(read).collect()
 }
 
