@@ -8,8 +8,7 @@ use super::check::{self, Finding};
 use super::hold::Hold;
 use super::object::digest_of;
 use super::remove::remove;
-use super::seal::Seal;
-use super::tree::seal_of;
+use super::tree::{find, seal_of};
 use super::{Store, write_error};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext as _, Kind, Result};
@@ -36,13 +35,14 @@ pub struct Freed {
 
 impl Store {
     /// Reads all bytes of all objects and trees. What is damaged is set aside, so that it is
-    /// fetched or made again, and named in the error.
+    /// fetched or made again, and named in the error. A tree that was never finished is no
+    /// damage: it is removed.
     pub fn verify(&self) -> Result<Sound> {
         self.enter()?;
         let (objects, trees) = (self.objects()?, self.trees()?);
         let total = (objects.len() + trees.len()) as u64;
         let progress = Progress::new("verifying", Unit::Items, Some(total));
-        let mut damaged = Vec::new();
+        let (mut damaged, mut sound) = (Vec::new(), 0);
         for (path, digest) in &objects {
             interrupt::check()?;
             match (digest, digest_of(path)) {
@@ -52,27 +52,48 @@ impl Store {
             }
             progress.add(1);
         }
+        for (path, _) in &damaged {
+            self.set_aside(path)?;
+        }
         for path in &trees {
             interrupt::check()?;
-            let seal = std::fs::read(seal_of(path)).ok().and_then(|bytes| Seal::decode(&bytes));
-            match seal.map(|seal| check::read_again(path, seal)) {
+            match self.tended(path)? {
                 Some(Finding::Broken(why)) => damaged.push((path, why)),
-                Some(_) => {}
-                None => damaged.push((path, "no seal: it was never finished".to_owned())),
+                Some(Finding::Whole | Finding::Healed(_)) => sound += 1,
+                Some(Finding::Unfinished) | None => {}
             }
             progress.add(1);
         }
-        let mut lines = String::new();
-        for (path, why) in damaged {
-            self.set_aside(path)?;
-            remove(&seal_of(path))?;
-            lines += &format!("\n  {}: {why}", path.display());
+        if damaged.is_empty() {
+            return Ok(Sound { objects: objects.len(), trees: sound });
         }
-        if lines.is_empty() {
-            return Ok(Sound { objects: objects.len(), trees: trees.len() });
-        }
+        let lines = damaged.iter().map(|(path, why)| format!("\n  {}: {why}", path.display()));
+        let lines: String = lines.collect();
         let message = format!("the store is damaged; set aside in `aside/`:{lines}");
         Err(Error::new(Kind::Digest, message).hint("run `cargo xtask fetch`"))
+    }
+
+    /// Reads the tree at `path`; a broken one is set aside, an unfinished one removed. What
+    /// another command is just making only looks so: it is looked at again once that is done.
+    fn tended(&self, path: &Path) -> Result<Option<Finding>> {
+        let bad =
+            |found: &Option<Finding>| !matches!(found, Some(Finding::Whole | Finding::Healed(_)));
+        let found = find(path, check::read_again);
+        if !bad(&found) {
+            return Ok(found);
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let _hold = self.hold(&name, &format!("the tree {name}"))?;
+        let found = find(path, check::read_again);
+        if bad(&found) {
+            remove(&seal_of(path))?;
+        }
+        match found {
+            Some(Finding::Broken(_)) => self.set_aside(path)?,
+            Some(Finding::Unfinished) => remove(path)?,
+            _ => {}
+        }
+        Ok(found)
     }
 
     /// Removes what is neither in `keep` nor needed to run: other objects, parts of other
@@ -205,6 +226,31 @@ mod tests {
         }
         assert_eq!(list(&store.root().join("aside")).unwrap().len(), 3);
         assert_eq!(store.verify().unwrap(), Sound { objects: 1, trees: 0 });
+    }
+
+    #[test]
+    fn a_tree_that_was_never_finished_is_no_damage() {
+        let (_folder, store) = filled();
+        fs::remove_file(seal_of(&place(&store))).unwrap();
+        assert_eq!(store.verify().unwrap(), Sound { objects: 2, trees: 0 });
+        assert_eq!(list(&store.root().join("trees")).unwrap(), [] as [PathBuf; 0]);
+        assert_eq!(list(&store.root().join("aside")).unwrap(), [] as [PathBuf; 0]);
+    }
+
+    #[test]
+    fn a_tree_that_another_command_is_finishing_is_left_to_it() {
+        let (_folder, store) = filled();
+        let place = place(&store);
+        let seal = fs::read(seal_of(&place)).unwrap();
+        let name = place.file_name().unwrap().to_str().unwrap().to_owned();
+        let hold = Store::at(store.root()).hold(&name, "x").unwrap();
+        fs::remove_file(seal_of(&place)).unwrap();
+        std::thread::scope(|scope| {
+            let verified = scope.spawn(|| store.verify());
+            fs::write(seal_of(&place), seal).unwrap();
+            drop(hold);
+            assert_eq!(verified.join().unwrap().unwrap(), Sound { objects: 2, trees: 1 });
+        });
     }
 
     #[test]

@@ -29,11 +29,11 @@ impl Store {
         self.enter()?;
         let name = format!("{kind}-{key}");
         let place = self.root.join("trees").join(&name);
-        if self.look(&place) == Some(Finding::Whole) {
+        if find(&place, check::look) == Some(Finding::Whole) {
             return Ok(place);
         }
         let hold = self.hold(&name, &format!("the tree {kind}-{}", key.short()));
-        match (self.look(&place), hold) {
+        match (find(&place, check::look), hold) {
             (Some(Finding::Whole), _) => {}
             // What is right can be used from a store that cannot be written.
             (Some(Finding::Healed(_)), Err(_)) => {}
@@ -64,17 +64,6 @@ impl Store {
         }
     }
 
-    /// What is at `place`; `None` when nothing is.
-    fn look(&self, place: &Path) -> Option<Finding> {
-        match std::fs::read(seal_of(place)) {
-            Ok(bytes) => Some(match Seal::decode(&bytes) {
-                Some(seal) => check::look(place, seal),
-                None => Finding::Broken("its seal is damaged".to_owned()),
-            }),
-            Err(_) => place.symlink_metadata().ok().map(|_| Finding::Unfinished),
-        }
-    }
-
     fn make_tree(&self, name: &str, make: impl FnOnce(&Path) -> Result<Manifest>) -> Result<()> {
         self.reclaim()?;
         let work = self.folder("tmp")?.join(name);
@@ -102,6 +91,17 @@ impl Store {
         std::fs::write(&work, seal.encode()).map_err(|cause| write_error(&work, 0, &cause))?;
         let path = seal_of(&self.root.join("trees").join(name));
         std::fs::rename(&work, &path).at("rename a seal to", &path)
+    }
+}
+
+/// What is at `place`, as `compare` finds it by its seal; `None` when nothing is.
+pub(super) fn find(place: &Path, compare: fn(&Path, Seal) -> Finding) -> Option<Finding> {
+    match std::fs::read(seal_of(place)) {
+        Ok(bytes) => Some(match Seal::decode(&bytes) {
+            Some(seal) => compare(place, seal),
+            None => Finding::Broken("its seal is damaged".to_owned()),
+        }),
+        Err(_) => place.symlink_metadata().ok().map(|_| Finding::Unfinished),
     }
 }
 
