@@ -22,7 +22,7 @@ mod tree;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext as _, Kind, Result};
@@ -38,7 +38,7 @@ pub use tend::{Freed, Sound, size};
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
-    in_use: Arc<OnceLock<File>>,
+    in_use: Arc<Mutex<Option<File>>>,
 }
 
 impl Store {
@@ -74,18 +74,27 @@ impl Store {
     /// Tells other processes, until this one ends, that the store is in use: nothing is
     /// collected meanwhile. A store that cannot be written needs no such word.
     fn enter(&self) -> Result<()> {
-        if self.in_use.get().is_none() {
+        let mut in_use = self.in_use();
+        if in_use.is_none() {
             let Ok(lock) = self.folder("lock") else { return Ok(()) };
-            if let Some(shared) = Hold::share(&lock.join("in-use"), "the store's clean-up")? {
-                let _other_thread_was_first = self.in_use.set(shared);
-            }
+            *in_use = Hold::share(&lock.join("in-use"), "the store's clean-up")?;
         }
         Ok(())
+    }
+
+    /// Takes that back: whoever collects does not wait for itself.
+    fn leave(&self) {
+        *self.in_use() = None;
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, Option<File>> {
+        self.in_use.lock().unwrap_or_else(|broken| broken.into_inner())
     }
 
     /// Waits until no other process holds `name`, and holds it until the result is dropped;
     /// `what` says to people what is waited for.
     pub fn hold(&self, name: &str, what: &str) -> Result<Hold> {
+        self.enter()?;
         Hold::take(&self.folder("lock")?.join(name), what)
     }
 

@@ -31,6 +31,9 @@ impl Store {
     /// Whether an object of this digest and size is there. Its bytes are hashed when they
     /// are used; a file that cannot be right is set aside now.
     pub fn has(&self, digest: &Sha256, size: u64) -> Result<bool> {
+        if self.root.is_dir() {
+            self.enter()?; // what is said to be there stays
+        }
         let path = self.object(digest);
         match path.symlink_metadata() {
             Ok(stat) if stat.is_file() && stat.len() == size => Ok(true),

@@ -104,6 +104,7 @@ impl Store {
             return Ok(Freed::default());
         }
         let in_use = self.folder("lock")?.join("in-use");
+        self.leave();
         let _alone = Hold::take(&in_use, "other commands to end: they use the store")?;
         let kept = |digest: &Option<Sha256>| digest.is_some_and(|digest| keep.contains(&digest));
         let objects = self.objects()?.into_iter().filter(|(_, digest)| !kept(digest));
@@ -300,6 +301,19 @@ mod tests {
             }
         });
         used();
+    }
+
+    #[test]
+    fn who_only_asks_for_an_object_or_waits_for_a_hold_uses_the_store() {
+        let (_folder, store) = filled();
+        let free = || Hold::try_take(&store.root().join("lock/in-use")).unwrap().is_some();
+        let asks = Store::at(store.root());
+        assert!(free() && asks.has(&Sha256::of(b"kept"), 4).unwrap() && !free());
+        asks.collect(&BTreeSet::new(), false).unwrap(); // who collects does not wait for itself
+        let holds = Store::at(store.root());
+        assert!(free());
+        let _hold = holds.hold("fetch", "x").unwrap();
+        assert!(!free());
     }
 
     #[test]
