@@ -205,7 +205,7 @@ pub struct Stream {
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = (self.size + 1 - self.read.min(self.size + 1)).min(buffer.len() as u64);
+        let most = self.size.saturating_add(1).saturating_sub(self.read).min(buffer.len() as u64);
         let stopped = |why: &dyn std::fmt::Display| {
             let why =
                 format!("the registry stopped after {} of {} bytes{why}", self.read, self.size);

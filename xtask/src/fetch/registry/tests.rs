@@ -236,6 +236,14 @@ fn a_blob_that_ends_early_or_never_is_no_blob() {
 }
 
 #[test]
+fn a_blob_of_an_absurd_size_is_no_blob() {
+    let server = Server::start(|_| Answer::unsized_(BLOB));
+    let mut stream = registry(&server).blob(&Sha256::of(BLOB), u64::MAX).unwrap();
+    let error = stream.read_to_end(&mut Vec::new()).unwrap_err().to_string();
+    assert!(error.starts_with("the registry stopped after 20 of 18446744073709551615"), "{error}");
+}
+
+#[test]
 fn a_blob_is_mounted_where_it_may_be() {
     let targets = Arc::new(Mutex::new(Vec::new()));
     let log = targets.clone();
