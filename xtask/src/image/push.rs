@@ -11,7 +11,7 @@ use crate::command::{self, Env};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::fetch;
-use crate::fetch::registry::{MANIFESTS, Purpose, Registry};
+use crate::fetch::registry::{MANIFESTS, Purpose, Registry, of_clouds};
 use crate::interrupt;
 use crate::lock::Base;
 use crate::progress::{Progress, Unit, bytes};
@@ -25,15 +25,16 @@ use super::run::Written;
 
 /// What signs.
 const COSIGN: &str = "cosign";
-/// The user's variables that it may see, beside those of a step with a network.
+/// The user's variables that it may see, beside those of a step with a network and of clouds.
+/// With the `ACTIONS_` it signs as the workflow of GitHub that it runs in.
 const COSIGNS: [&str; 12] = [
-    "AWS_PROFILE",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_URL",
     "COSIGN_EXPERIMENTAL",
     "COSIGN_PASSWORD",
     "COSIGN_YES",
     "DISPLAY",
     "DOCKER_CONFIG",
-    "GOOGLE_APPLICATION_CREDENTIALS",
     "REGISTRY_AUTH_FILE",
     "SIGSTORE_ID_TOKEN",
     "TUF_ROOT",
@@ -300,7 +301,9 @@ fn sign(name: &str, key: &str) -> Result<()> {
         arguments.extend(["--key".to_owned(), key.to_owned()]);
     }
     arguments.push(name.to_owned());
-    let names: Vec<&str> = command::NETWORK.iter().copied().chain(COSIGNS).collect();
+    let env = fetch::Options::from_env(false).env;
+    let own = command::NETWORK.iter().copied().chain(COSIGNS);
+    let names: Vec<&str> = own.chain(of_clouds(&env)).collect();
     command::attended(COSIGN, &arguments, &Env::host(&names)).map_err(|error| {
         error.context(format!("{name} is pushed and not signed")).hint(format!(
             "sign it with `cosign {}`, or run the same command again",

@@ -9,8 +9,14 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::base64::STANDARD;
-use crate::command::{self, Env, cmd};
+use crate::command::{self, Env, NETWORK, cmd};
 use crate::error::{Error, IoContext as _, Kind, Result};
+
+/// The user's variables that a helper may see, beside those of a step with a network and those
+/// [of clouds](of_clouds).
+const HELPERS: [&str; 4] = ["DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME", "GPG_TTY", "XDG_RUNTIME_DIR"];
+/// With names that begin so, clouds' programs are told who asks them and where.
+const CLOUDS: [&str; 4] = ["AWS_", "AZURE_", "CLOUDSDK_", "GOOGLE_"];
 
 /// What a registry knows somebody by.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,7 +62,7 @@ pub(super) fn find(env: &BTreeMap<String, String>, host: &str, path: &str) -> Re
     let mut looked = Vec::new();
     for place in places(env) {
         let credentials = match std::fs::read(&place) {
-            Ok(text) => of_file(&place, &text, host, path)?,
+            Ok(text) => of_file(&place, &text, host, path, env)?,
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => None,
             Err(cause) => return Err(cause).at("read", &place),
         };
@@ -88,7 +94,13 @@ fn places(env: &BTreeMap<String, String>) -> Vec<PathBuf> {
     .collect()
 }
 
-fn of_file(place: &Path, text: &[u8], host: &str, path: &str) -> Result<Option<Credentials>> {
+fn of_file(
+    place: &Path,
+    text: &[u8],
+    host: &str,
+    path: &str,
+    env: &BTreeMap<String, String>,
+) -> Result<Option<Credentials>> {
     // serde's own words might quote the secret that they stumbled over.
     let wrong = |why: String| {
         let message = format!("`{}`: {why}", place.display());
@@ -98,7 +110,7 @@ fn of_file(place: &Path, text: &[u8], host: &str, path: &str) -> Result<Option<C
         wrong(format!("line {} is not as docker and podman write it", cause.line()))
     })?;
     if let Some(helper) = file.helpers.get(host) {
-        return ask(helper, host);
+        return ask(helper, host, env);
     }
     if let Some((key, auth)) = best(&file.auths, host, path) {
         if !auth.identitytoken.is_empty() {
@@ -109,7 +121,7 @@ fn of_file(place: &Path, text: &[u8], host: &str, path: &str) -> Result<Option<C
             return pair.map(Some).ok_or_else(|| wrong(format!("`auths.{key}.auth` is no base64")));
         }
     }
-    file.store.map_or(Ok(None), |helper| ask(&helper, host))
+    file.store.map_or(Ok(None), |helper| ask(&helper, host, env))
 }
 
 /// The entry that says most: that of the repository before those of its folders and the host.
@@ -137,8 +149,14 @@ fn password(auth: &str) -> Option<Credentials> {
     Some(Credentials::Password { user: user.to_owned(), password })
 }
 
+/// The variables of `env` that clouds' programs look at.
+pub fn of_clouds(env: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    let names = env.keys().map(String::as_str);
+    names.filter(|name| CLOUDS.iter().any(|cloud| name.starts_with(cloud)))
+}
+
 /// Asks a credential helper, which answers in JSON.
-fn ask(helper: &str, host: &str) -> Result<Option<Credentials>> {
+fn ask(helper: &str, host: &str, env: &BTreeMap<String, String>) -> Result<Option<Credentials>> {
     let program = format!("docker-credential-{helper}");
     let failed =
         |why: &str| Error::new(Kind::Tool, format!("`{program} get`, asked for {host}: {why}"));
@@ -146,8 +164,8 @@ fn ask(helper: &str, host: &str) -> Result<Option<Credentials>> {
         return Err(failed("no name of a credential helper"));
     }
     let sh = command::shell()?;
-    let more = ["XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME", "GPG_TTY"];
-    let said = command::read(cmd!(sh, "{program} get").stdin(host), &Env::host(&more));
+    let names: Vec<&str> = NETWORK.iter().copied().chain(HELPERS).chain(of_clouds(env)).collect();
+    let said = command::read(cmd!(sh, "{program} get").stdin(host), &Env::host(&names));
     let said = match said {
         Ok(said) => said,
         Err(error) if error.message().contains("credentials not found") => return Ok(None),
@@ -168,7 +186,7 @@ mod tests {
     use super::*;
 
     fn shown(file: &str, host: &str, path: &str) -> String {
-        match of_file("auth.json".as_ref(), file.as_bytes(), host, path) {
+        match of_file("auth.json".as_ref(), file.as_bytes(), host, path, &BTreeMap::new()) {
             Ok(None) => "none".to_owned(),
             Ok(Some(Credentials::Password { user, password })) => format!("{user} {password}"),
             Ok(Some(Credentials::Identity(token))) => format!("token {token}"),
@@ -228,6 +246,13 @@ mod tests {
         );
         assert_eq!(shown(&env(&[("HOME", "/h"), ("REGISTRY_AUTH_FILE", "/a")])), "/a");
         assert_eq!(shown(&env(&[("DOCKER_CONFIG", "/d")])), "/d/config.json");
+    }
+
+    #[test]
+    fn clouds_have_variables_of_their_own() {
+        let names = ["AWS_PROFILE", "GOOGLE_APPLICATION_CREDENTIALS", "HOME", "MY_AWS_KEY"];
+        let env = names.map(|name| (name.to_owned(), "x".to_owned())).into();
+        assert_eq!(of_clouds(&env).collect::<Vec<_>>(), names[..2]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use self::credentials::Found;
+pub use self::credentials::of_clouds;
 use super::http::{Answer, Ask, Failure, Http, REDIRECTS, Retry, is_redirect, redirected};
 use super::retry::{Trouble, again};
 use super::url::Url;
