@@ -73,6 +73,20 @@ pub fn tag(describe: &str) -> &str {
     describe.rsplitn(3, '-').nth(2).unwrap_or_default()
 }
 
+/// No person's and no machine's settings may change what is written to the tree. The folder is
+/// ours, whoever its file system says it belongs to.
+const SETTINGS: [&str; 6] = [
+    "core.autocrlf=false",
+    "core.fsyncMethod=batch",
+    "gc.auto=0",
+    "core.attributesFile=/dev/null",
+    "core.hooksPath=/dev/null",
+    "safe.directory=*",
+];
+/// With these, git reads no settings but the repository's own and [`SETTINGS`].
+const SEALED: [(&str, &str); 3] =
+    [("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_ATTR_NOSYSTEM", "1")];
+
 /// git in one folder.
 pub struct Git {
     place: PathBuf,
@@ -109,10 +123,13 @@ impl Git {
 
     /// The same of a command that reads `input`.
     pub fn answer(&self, words: &[&str], input: &str) -> Result<String> {
-        // No person's settings may change what is written to the tree.
-        let fixed =
-            ["-c", "core.autocrlf=false", "-c", "core.fsyncMethod=batch", "-c", "gc.auto=0"];
-        command::read(cmd!(self.shell, "git {fixed...} {words...}").stdin(input), &self.env)
+        let fixed = SETTINGS.iter().flat_map(|setting| ["-c", *setting]);
+        // Only who asks a remote needs a person's settings: credentials, proxies, other URLs.
+        let env = match words.first() {
+            Some(&"fetch") => self.env.clone(),
+            _ => SEALED.iter().fold(self.env.clone(), |env, (name, value)| env.with(name, *value)),
+        };
+        command::read(cmd!(self.shell, "git {fixed...} {words...}").stdin(input), &env)
     }
 
     /// An empty repository, for a commit that is described so.
@@ -185,5 +202,37 @@ impl Git {
             "`tensorflow.describe`: expected `{describe}`, git describes {revision} of {url} as {found}"
         );
         Err(Error::new(Kind::Pins, message).hint("pin what git says, or another revision"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_persons_settings_do_not_reach_the_tree() {
+        let (home, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let write = |path: &str, text: &str| {
+            let path = home.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let filter = "[filter \"x\"]\n smudge = tr a-z A-Z\n";
+        write(".gitconfig", &format!("[init]\n templateDir = ~/template\n{filter}"));
+        write("template/hooks/strange", "");
+        write(".config/git/attributes", "* eol=crlf filter=x\n");
+        let mut git = Git::at(place.path(), 1_700_000_000).unwrap();
+        git.env = git.env.with("HOME", home.path()).with("XDG_CONFIG_HOME", "");
+        git.init("v1-0-g0123456789").unwrap();
+        assert!(!place.path().join(".git/hooks/strange").exists());
+        let file = place.path().join("file");
+        fs::write(&file, "one\n").unwrap();
+        git.read(&["add", "file"]).unwrap();
+        git.read(&["commit", "--quiet", "--message=x"]).unwrap();
+        fs::remove_file(&file).unwrap();
+        git.read(&["checkout", "--quiet", "--force", "--detach", "HEAD"]).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "one\n");
     }
 }
