@@ -83,7 +83,7 @@ fn verify_names_the_task_with_another_file(case: &crate::image::Case, env: &Env)
     scripts.write(&folder).unwrap();
     let plan = render::command::plan(&checkout()).unwrap();
     let lock = Lock::load(&checkout().lock()).unwrap();
-    let image = format!("{}:{}", lock.ops.name, plan.image.short());
+    let image = xtask::image::run::named(&lock, &plan.image.short());
     let words = |text: String| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     for index in 0..2 {
         let mut run = words(format!(

@@ -122,9 +122,14 @@ pub fn archive(
     archive::write(written, &name(lock, identity), place)
 }
 
-/// What an engine calls the image: it takes no capitals.
+/// What an engine calls the image.
 fn name(lock: &Lock, identity: &Identity<'_>) -> String {
-    format!("{}:{}", lock.ops.name.to_lowercase(), identity.tag())
+    named(lock, &identity.tag())
+}
+
+/// What an engine calls the image with this tag: it takes no capitals.
+pub fn named(lock: &Lock, tag: &str) -> String {
+    format!("{}:{tag}", lock.ops.name.to_lowercase())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use xshell::cmd;
 use crate::command;
 use crate::engine;
 use crate::error::{Error, Kind, Result};
-use crate::image::oci;
+use crate::image::{self, oci};
 use crate::lock::Lock;
 use crate::temporary;
 
@@ -14,7 +14,7 @@ use super::unpacked::Image;
 /// Sees to it that Docker has the image; what it calls it.
 pub fn ensure(image: &Image, lock: &Lock) -> Result<String> {
     let (sh, env) = (command::shell()?, engine::client());
-    let tag = format!("{}:{}", lock.ops.name, image.manifest.short());
+    let tag = image::run::named(lock, &image.manifest.short());
     let ask = || {
         let id = command::read(cmd!(sh, "docker image inspect --format {ID} {tag}"), &env)?;
         Ok(id.trim().to_owned())

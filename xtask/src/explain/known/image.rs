@@ -14,7 +14,7 @@ known! {
         "mount nothing into site-packages; start the image by its digest";
         "lockstep-check (in the container)";
     "inherited-path": Cluster;
-        ["LD_LIBRARY_PATH is `"], ["PYTHONPATH is `"], ["LD_PRELOAD is `"], ["PYTHONHOME is `"], ["LD_AUDIT is `"], ["PYTHONUSERBASE is `"];
+        ["LD_LIBRARY_PATH is `"], ["PYTHONPATH is `"], ["LD_PRELOAD is `"], ["PYTHONHOME is `"], ["LD_AUDIT is `"], ["PYTHONUSERBASE is `"], ["TF_PLUGGABLE_DEVICE_LIBRARY_PATH is `"];
         "the task inherited a search path that leads to other code than the image's";
         "leave the variable alone in the cluster's files";
         "cargo xtask cluster lint FILES";
