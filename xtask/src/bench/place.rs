@@ -20,9 +20,9 @@ pub struct Place {
     _alone: Hold,
 }
 
-/// What a build reads.
-const SOURCES: [&str; 5] =
-    ["workspace.toml", "workspace.lock", "ops", "toolchains", "tests/snapshots"];
+/// What a build reads, sorted.
+pub const SOURCES: [&str; 5] =
+    ["ops", "tests/snapshots", "toolchains", "workspace.lock", "workspace.toml"];
 
 impl Place {
     /// The place of `workspace`, empty.
@@ -60,14 +60,7 @@ impl Place {
 
     /// A store with the downloads of `lock` that are in `store`, and no tree.
     pub fn store(&self, name: &str, store: &Store, lock: &Lock) -> Result<Store> {
-        let fresh = Store::at(self.fresh(name)?);
-        let packages = lock.packages.iter().map(|package| &package.sha256);
-        let wheels = lock.wheels.iter().map(|wheel| &wheel.sha256);
-        let binary = lock.bazel.binary.iter().map(|binary| &binary.sha256);
-        for digest in packages.chain(wheels).chain(binary) {
-            link(store, digest, &fresh.object(digest))?;
-        }
-        Ok(fresh)
+        fresh_store(&self.fresh(name)?, (lock, store))
     }
 }
 
@@ -75,6 +68,18 @@ impl Drop for Place {
     fn drop(&mut self) {
         let _the_next_run_does = store::remove(&self.folder);
     }
+}
+
+/// A store at `root` with the downloads of `lock` that are in `store`, and no tree.
+pub fn fresh_store(root: &Path, (lock, store): (&Lock, &Store)) -> Result<Store> {
+    let fresh = Store::at(root);
+    let packages = lock.packages.iter().map(|package| &package.sha256);
+    let wheels = lock.wheels.iter().map(|wheel| &wheel.sha256);
+    let binary = lock.bazel.binary.iter().map(|binary| &binary.sha256);
+    for digest in packages.chain(wheels).chain(binary) {
+        link(store, digest, &fresh.object(digest))?;
+    }
+    Ok(fresh)
 }
 
 /// The object as the file `to`, if it is there: a hard link where that can be.

@@ -8,15 +8,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::conditions::{Conditions, OTHER_TIME};
 use super::variation::Variation;
+use crate::bench::place::{SOURCES, fresh_store};
 use crate::digest::Sha256;
 use crate::error::{IoContext as _, Result};
 use crate::lock::Lock;
 use crate::store::{self, Hold, Store};
 use crate::workspace::Workspace;
-
-/// What a build reads.
-const SOURCES: [&str; 5] =
-    ["ops", "tests/snapshots", "toolchains", "workspace.lock", "workspace.toml"];
 
 /// The place of all builds of one check. Emptied at first, since a killed check leaves it,
 /// and in the end.
@@ -101,18 +98,6 @@ impl Drop for Place {
             let _gone = (0..100).any(|_| store::remove(folder).is_ok());
         }
     }
-}
-
-/// A store with the downloads of `lock` that are in `store`, and no tree.
-fn fresh_store(root: &Path, (lock, store): (&Lock, &Store)) -> Result<Store> {
-    let fresh = Store::at(root);
-    let packages = lock.packages.iter().map(|package| &package.sha256);
-    let wheels = lock.wheels.iter().map(|wheel| &wheel.sha256);
-    let binary = lock.bazel.binary.iter().map(|binary| &binary.sha256);
-    for digest in packages.chain(wheels).chain(binary) {
-        crate::bench::place::link(store, digest, &fresh.object(digest))?;
-    }
-    Ok(fresh)
 }
 
 /// How sources are copied.
