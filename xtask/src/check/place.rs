@@ -2,7 +2,7 @@
 //! its own store and nothing in it but downloads. Nothing of the user's is written.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -45,7 +45,7 @@ impl Place {
         let place = Place { disk: scratch.join("check"), memory, _alone: alone };
         for folder in place.folders() {
             store::remove(folder)?;
-            fs::create_dir_all(folder).at("create", folder)?;
+            own(folder)?;
         }
         Ok(place)
     }
@@ -100,6 +100,15 @@ impl Drop for Place {
     }
 }
 
+/// Makes a folder that was not there: below a folder that everybody may write to, somebody
+/// else's would be used else.
+fn own(folder: &Path) -> Result<()> {
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent).at("create", parent)?;
+    }
+    fs::DirBuilder::new().mode(0o700).create(folder).at("create", folder)
+}
+
 /// How sources are copied.
 struct Copying {
     /// The last name first, and as if at another time: other inodes, another order in folders
@@ -147,4 +156,21 @@ impl Copying {
 fn private(path: &Path) -> Result<()> {
     let mode = fs::metadata(path).at("read", path)?.permissions().mode() & 0o700;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).at("change", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_among_other_peoples_is_our_own() {
+        let shared = tempfile::tempdir().unwrap();
+        let workspace = Workspace::at(shared.path().join("checkout"));
+        let place = Place::take(&workspace, Some(&shared.path().join("memory"))).unwrap();
+        for folder in place.folders() {
+            let mode = fs::metadata(folder).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
+            assert!(own(folder).is_err(), "somebody's folder is taken");
+        }
+    }
 }
