@@ -41,8 +41,18 @@ impl Moved {
             (true, true) => Some(format!(
                 "{name}: moved, although nothing that reaches it changed since {since}"
             )),
-            (false, false) => Some(format!("{name}: as it was, although {by} changed")),
+            (false, false) => Some(format!("{name}: as it was, although {} changed", self.some())),
             (false, true) => None,
+        }
+    }
+
+    /// The first of the files: that something moved nothing is read once.
+    fn some(&self) -> String {
+        const SHOWN: usize = 3;
+        let shown = self.by.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        match self.by.len().saturating_sub(SHOWN) {
+            0 => shown,
+            more => format!("{shown} and {more} more"),
         }
     }
 }
@@ -170,6 +180,11 @@ mod tests {
         assert_eq!(
             told(&[w.clone(), a.clone(), b.clone()], &["ops/b/kernels/b.cc"]),
             ["w.whl: moved by ops/b/kernels/b.cc", "b: moved by ops/b/kernels/b.cc"]
+        );
+        let four = ["ops/a/1.cc", "ops/a/2.cc", "ops/a/3.cc", "ops/a/4.cc"];
+        assert_eq!(
+            told(&[w.clone(), a.clone(), b.clone()], &four)[1],
+            "a: as it was, although ops/a/1.cc, ops/a/2.cc, ops/a/3.cc and 1 more changed"
         );
         // b is built from a, too; a wrapper reaches the wheel alone.
         assert_eq!(
