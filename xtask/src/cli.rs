@@ -1,15 +1,18 @@
 //! The command line.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::digest::Sha256;
 use crate::error::Result;
 use crate::fetch::{self, Options, Selection};
 use crate::ledger::Proposals;
 use crate::ledger::accept::accept;
 use crate::lock::Lock;
 use crate::progress::bytes;
+use crate::store::Store;
 use crate::workspace::Workspace;
 
 /// Reproducible builds of TensorFlow custom ops: one workspace.toml in, the same bits out.
@@ -189,18 +192,8 @@ fn tend(workspace: &Workspace, command: &StoreCommand) -> Result<()> {
         }
         StoreCommand::Gc { also, trees } => {
             let others = also.iter().map(|folder| Workspace::at(folder.as_path()));
-            let mut keep = std::collections::BTreeSet::new();
-            for workspace in std::iter::once(workspace.clone()).chain(others) {
-                let lock = Lock::load(&workspace.lock())?;
-                if let Some(source) = &lock.source {
-                    let built = crate::source::Built::find(&lock, source, &store)?;
-                    keep.extend(built.map(|wheel| wheel.sha256));
-                }
-                let base = lock.base.iter().flat_map(|base| &base.layers);
-                keep.extend(base.map(|layer| layer.sha256));
-                keep.extend(fetch::plan(&lock, &Selection::all())?.iter().map(|file| file.sha256));
-            }
-            let freed = store.collect(&keep, *trees)?;
+            let all: Vec<_> = std::iter::once(workspace.clone()).chain(others).collect();
+            let freed = store.collect(|| needed(&all, &store), *trees)?;
             if *trees {
                 forget_images();
             }
@@ -208,6 +201,22 @@ fn tend(workspace: &Workspace, command: &StoreCommand) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// All that the locks of `workspaces` name, and what was built by them.
+fn needed(workspaces: &[Workspace], store: &Store) -> Result<BTreeSet<Sha256>> {
+    let mut needed = BTreeSet::new();
+    for workspace in workspaces {
+        let lock = Lock::load(&workspace.lock())?;
+        if let Some(source) = &lock.source {
+            let built = crate::source::Built::recorded(&lock, source, store)?;
+            needed.extend(built.map(|wheel| wheel.sha256));
+        }
+        let base = lock.base.iter().flat_map(|base| &base.layers);
+        needed.extend(base.map(|layer| layer.sha256));
+        needed.extend(fetch::plan(&lock, &Selection::all())?.iter().map(|file| file.sha256));
+    }
+    Ok(needed)
 }
 
 /// Images of roots are trees, too, in an engine's own keeping; an engine that is not to be had

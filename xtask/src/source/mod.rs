@@ -44,14 +44,19 @@ pub struct Built {
 impl Built {
     /// The wheel of `lock`, when it was built and is in the store.
     pub fn find(lock: &Lock, source: &Source, store: &Store) -> Result<Option<Built>> {
+        let Some(built) = Built::recorded(lock, source, store)? else { return Ok(None) };
+        Ok(store.has(&built.sha256, built.size)?.then_some(built))
+    }
+
+    /// The wheel of `lock` by its record, wherever it is.
+    pub fn recorded(lock: &Lock, source: &Source, store: &Store) -> Result<Option<Built>> {
         let path = place(lock, source, store);
         let bytes = match std::fs::read(&path) {
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             read => read.at("read", &path)?,
         };
         // A record that cannot be read is as good as none.
-        let Ok(built) = serde_json::from_slice::<Built>(&bytes) else { return Ok(None) };
-        Ok(store.has(&built.sha256, built.size)?.then_some(built))
+        Ok(serde_json::from_slice(&bytes).ok())
     }
 
     /// Records the wheel, which is in the store.

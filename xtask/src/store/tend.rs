@@ -96,16 +96,22 @@ impl Store {
         Ok(found)
     }
 
-    /// Removes what is neither in `keep` nor needed to run: other objects, parts of other
+    /// Removes what is neither in `keep`, which is asked for when the store stands still (it must
+    /// not use the store itself), nor needed to run: other objects, parts of other
     /// downloads, what was set aside, and with `trees` all derived trees (they are made again
     /// when they are wanted). Waits until no other command uses the store.
-    pub fn collect(&self, keep: &BTreeSet<Sha256>, trees: bool) -> Result<Freed> {
+    pub fn collect(
+        &self,
+        keep: impl FnOnce() -> Result<BTreeSet<Sha256>>,
+        trees: bool,
+    ) -> Result<Freed> {
         if !self.root.is_dir() {
             return Ok(Freed::default());
         }
         let in_use = self.folder("lock")?.join("in-use");
         self.leave();
         let _alone = Hold::take(&in_use, "other commands to end: they use the store")?;
+        let keep = keep()?;
         let kept = |digest: &Option<Sha256>| digest.is_some_and(|digest| keep.contains(&digest));
         let objects = self.objects()?.into_iter().filter(|(_, digest)| !kept(digest));
         let mut doomed: Vec<PathBuf> = objects.map(|(path, _)| path).collect();
@@ -197,6 +203,10 @@ mod tests {
         (folder, Store::at(store.root()))
     }
 
+    fn nothing() -> Result<BTreeSet<Sha256>> {
+        Ok(BTreeSet::new())
+    }
+
     fn place(store: &Store) -> PathBuf {
         store.trees().unwrap().remove(0)
     }
@@ -205,10 +215,7 @@ mod tests {
     fn a_sound_store_is_counted() {
         let (_folder, store) = filled();
         assert_eq!(store.verify().unwrap(), Sound { objects: 2, trees: 1 });
-        assert_eq!(
-            Store::at("/nonexistent").collect(&BTreeSet::new(), true).unwrap(),
-            Freed::default()
-        );
+        assert_eq!(Store::at("/nonexistent").collect(nothing, true).unwrap(), Freed::default());
     }
 
     #[test]
@@ -263,12 +270,12 @@ mod tests {
         fs::write(tmp.join(format!("{}.part", Sha256::of(b"x"))), "x").unwrap();
         fs::create_dir_all(store.root().join("aside/tree")).unwrap();
         let keep = BTreeSet::from([kept]);
-        let freed = store.collect(&keep, false).unwrap();
+        let freed = store.collect(|| Ok(keep.clone()), false).unwrap();
         assert_eq!(freed.items, 3, "an object, a part, what was aside");
         assert!(freed.bytes > 0);
         assert!(store.has(&kept, 4).unwrap() && !store.has(&Sha256::of(b"old"), 3).unwrap());
         assert_eq!(store.trees().unwrap().len(), 1);
-        store.collect(&keep, true).unwrap();
+        store.collect(|| Ok(keep), true).unwrap();
         assert_eq!(list(&store.root().join("trees")).unwrap().len(), 0);
         assert_eq!(list(&tmp).unwrap().len(), 1);
     }
@@ -297,7 +304,7 @@ mod tests {
                 scope.spawn(|| (0..50).for_each(|_| used()));
             }
             for _ in 0..100 {
-                Store::at(store.root()).collect(&BTreeSet::new(), true).unwrap();
+                Store::at(store.root()).collect(nothing, true).unwrap();
             }
         });
         used();
@@ -309,7 +316,7 @@ mod tests {
         let free = || Hold::try_take(&store.root().join("lock/in-use")).unwrap().is_some();
         let asks = Store::at(store.root());
         assert!(free() && asks.has(&Sha256::of(b"kept"), 4).unwrap() && !free());
-        asks.collect(&BTreeSet::new(), false).unwrap(); // who collects does not wait for itself
+        asks.collect(nothing, false).unwrap(); // who collects does not wait for itself
         let holds = Store::at(store.root());
         assert!(free());
         let _hold = holds.hold("fetch", "x").unwrap();
@@ -322,7 +329,7 @@ mod tests {
         let other = Store::at(store.root());
         let path = other.verified(&Sha256::of(b"kept"), "x").unwrap();
         std::thread::scope(|scope| {
-            let collector = scope.spawn(|| store.collect(&BTreeSet::new(), true).unwrap());
+            let collector = scope.spawn(|| store.collect(nothing, true).unwrap());
             assert!(path.exists());
             assert!(Hold::try_take(&store.root().join("lock/in-use")).unwrap().is_none());
             drop(other);
