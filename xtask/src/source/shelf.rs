@@ -186,7 +186,9 @@ impl Shelf {
 /// Where `HOST/PATH` is asked for. What comes becomes the truth of the lock: nobody but this
 /// machine's own servers, which have no certificate, is believed without one.
 fn address(url: &str) -> String {
-    let own = url.starts_with("127.0.0.1:") || url.starts_with("localhost:");
+    let host = url.split('/').next().unwrap_or_default();
+    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    let own = ["127.0.0.1", "localhost", "[::1]"].contains(&name.map_or(host, |(name, _)| name));
     format!("{}://{url}", if own { "http" } else { "https" })
 }
 
@@ -211,6 +213,8 @@ mod tests {
             ("localhost.example:80/a", "https://localhost.example:80/a"),
             ("127.0.0.1:8000/a", "http://127.0.0.1:8000/a"),
             ("localhost:8000/a", "http://localhost:8000/a"),
+            ("localhost/a", "http://localhost/a"),
+            ("[::1]:8000/a", "http://[::1]:8000/a"),
         ] {
             assert_eq!(address(url), expected);
         }
