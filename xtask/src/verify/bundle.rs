@@ -96,9 +96,11 @@ impl Bundle {
         }
         let value: serde_json::Value =
             serde_json::from_slice(&manifest.text).map_err(|_| wrong("its manifest is no JSON"))?;
+        // A registry may leave its type out.
+        let media_type = Some(&manifest.media_type).filter(|media_type| !media_type.is_empty());
         let index = serde_json::json!({"manifests": [{
             "digest": named(&manifest.digest),
-            "mediaType": manifest.media_type,
+            "mediaType": media_type,
             "size": manifest.text.len(),
         }], "schemaVersion": 2});
         let mut files = BTreeMap::new();

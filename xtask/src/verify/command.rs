@@ -80,7 +80,7 @@ impl Case<'_> {
             return wheel::verify(path, &self.rows(Part::Digests)?);
         }
         if stat.is_file() {
-            return self.image(&Bundle::of_tar(path)?);
+            return image::saved(&Bundle::of_tar(path)?, &self.expected()?);
         }
         match [path.to_owned(), path.join(OCI)]
             .iter()
