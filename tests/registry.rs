@@ -45,7 +45,9 @@ impl Service {
     /// Starts it with its data below `place`; `more` goes into its configuration.
     pub fn start(place: &Path, more: &str) -> Service {
         // Between the choice of a port and its use another test may get it.
-        std::iter::repeat_with(|| Self::try_start(place, more)).flatten().next().unwrap()
+        (0..5).find_map(|_| Self::try_start(place, more)).unwrap_or_else(|| {
+            panic!("{}", fs::read_to_string(place.join("registry.log")).unwrap())
+        })
     }
 
     fn try_start(place: &Path, more: &str) -> Option<Service> {

@@ -77,8 +77,9 @@ fn tensorflow_is_built_from_its_commit_without_a_network_twice_the_same() {
     let said = |word: &str| fs::read_to_string(&log).unwrap_or_default().contains(word);
     killed_when(&there, other[0], || said("step 3 is done"));
     let first = there.xtask_with(&other, &build).with(0, &["  dist/tensorflow_cpu-"]);
-    // Three steps, the wheel, and a library that is compiled and linked beside them. What a cached step once said is said again
-    // unless Bazel's own action cache has it, which is written every few seconds.
+    // Three steps, the wheel, and a library that is compiled and linked beside them. What a
+    // cached step once said is no sign: it is said again unless Bazel's own action cache has
+    // it, which is written every few seconds.
     let again = sandboxed(&log);
     assert!((1..=6).contains(&again), "{}", fs::read_to_string(&log).unwrap());
 

@@ -95,7 +95,13 @@ impl Drop for Place {
     fn drop(&mut self) {
         // An engine that was killed may have left who still writes: each round leaves less.
         for folder in self.folders() {
-            let _gone = (0..100).any(|_| store::remove(folder).is_ok());
+            let _gone = (0..100).any(|_| {
+                let gone = store::remove(folder).is_ok();
+                if !gone {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                gone
+            });
         }
     }
 }
