@@ -154,15 +154,13 @@ class Files:
     place = os.path.join(self.root, path)
     try:
       found = sha256(place)
-      with open(place, encoding="utf-8") as file:
-        lines = file.read().splitlines()
+      if found == digest:
+        with open(place, encoding="utf-8") as file:
+          return file.read().splitlines()
+      self.findings.append(damaged(path, f"expected {digest}, found {found}"))
     except OSError as error:
       self.findings.append(damaged(path, error.strerror))
-      return []
-    if found != digest:
-      self.findings.append(damaged(path, f"expected {digest}, found {found}"))
-      return []
-    return lines
+    return []
 
   def quick(self):
     """Sizes of all files; bytes of the ops and of TensorFlow's framework library."""
@@ -445,11 +443,10 @@ def check(arguments, root, identity, environ):
         findings=[{"what": finding.what, "hint": finding.hint} for finding in findings])
     print(json.dumps(report, indent=2, sort_keys=True))
   else:
-    print(identity.line(role))
-    for finding in findings:
-      print(finding)
     outcome = f"{len(findings)} wrong" if findings else "all as the image was made"
-    print(f"{files.checked} files, {files.bytes} bytes: {outcome}")
+    said = "\n".join([identity.line(role), *map(str, findings),
+                      f"{files.checked} files, {files.bytes} bytes: {outcome}"])
+    print(said.encode("utf-8", "backslashreplace").decode())  # a task's type may be anything
   return REFUSED if findings else 0
 
 

@@ -87,7 +87,8 @@ class FilesTest(unittest.TestCase):
     framework, big = f"{site}/libtensorflow_framework.so.2", f"{site}/big.so"
     for path, content, seen in [
         (ops, b"opz", True), (framework, b"framewerk", True), (big, b"bigger", True),
-        (big, b"bag", False), ("usr/local/share/lockstep/manifest/base", b"", True)]:
+        (big, b"bag", False), ("usr/local/share/lockstep/manifest/base", b"", True),
+        ("usr/local/share/lockstep/manifest/base", b"no text: \xff", True)]:
       said = self.findings(self.put(path, content), whole=False)
       self.assertEqual(any(line.startswith(f"/{path} is not") for line in said), seen, path)
       said = self.findings(self.put(path, content), whole=True)
@@ -263,6 +264,8 @@ class StartTest(unittest.TestCase):
     code, _, printed = self.main(["lockstep-check", "--json"], {"PYTHONPATH": "/x"})
     report = json.loads(printed)
     self.assertEqual((code, report["ok"], len(report["findings"])), (78, False, 1))
+    config = {"TF_CONFIG": '{"task": {"type": "\\ud800"}}'}
+    self.assertIn("type `\\ud800`", self.main(["lockstep-check"], config)[2])
     self.assertEqual(self.main(["lockstep-check", "--jsno"], {})[0], entrypoint.USAGE)
 
 

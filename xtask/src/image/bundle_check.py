@@ -3,8 +3,7 @@
 
 `lockstep-check [--json]`, in a shell in which `activate` was sourced. It is the image's
 own check, of files that lie elsewhere. What pip adds (byte code, INSTALLER, scripts) is
-nobody's: only a library in `tensorflow-plugins` that is no op of ours is told of, since
-TensorFlow would load it.
+nobody's: only a file in a folder from which TensorFlow loads libraries is told of.
 """
 
 import os
@@ -28,8 +27,11 @@ class Files(lockstep.Files):
     return ["\t".join([*row, f"{self.site}/{name}"]) for *row, name in rows]
 
   def strangers(self, folder, known):
-    whole = folder == self.site
-    super().strangers(f"{folder}/tensorflow-plugins" if whole else folder, known)
+    if folder != self.site:
+      super().strangers(folder, known)
+      return
+    for loaded in ("tensorflow-plugins", "tensorflow/core/kernels"):
+      super().strangers(f"{folder}/{loaded}", known)
 
 
 def main():
