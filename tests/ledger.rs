@@ -266,7 +266,7 @@ fn a_proposal_that_is_no_ledger_is_not_accepted() {
     two_ops().check(&workspace, Proposals::Never).unwrap();
     insta::assert_snapshot!(accept::accept(&workspace, Proposals::Write).unwrap_err(), @"
     error: nothing to accept: no proposal in tests/snapshots
-    hint: run `cargo xtask build-ops`: it proposes what differs from the ledger
+    hint: run `cargo xtask build-ops` or `cargo xtask image`: each proposes what differs
     ");
 }
 
