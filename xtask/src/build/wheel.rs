@@ -14,6 +14,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, Kind, Result};
 use crate::lock::Lock;
 use crate::root::wheel::Wheel;
+use crate::root::zip::pack::{Directory, Packed, TooBig};
 use crate::workspace::Workspace;
 
 /// The folder in site-packages whose libraries `import tensorflow` loads.
@@ -104,59 +105,35 @@ fn record(members: &[Member], own: &str) -> String {
 }
 
 fn archive(members: &[Member], epoch: u64) -> Result<Vec<u8>> {
-    let stamp = crate::date::dos(epoch);
     let mut body = Vec::new();
-    let mut directory = Vec::new();
+    let mut directory = Directory::new(epoch);
     for (path, bytes) in members {
-        let offset = size(body.len(), path)?;
-        let (common, data) = entry(path, bytes, stamp)?;
-        body.extend(b"PK\x03\x04");
-        body.extend(&common);
-        body.extend(path.as_bytes());
-        body.extend(&data);
-        // Central header: version made by 2.0 on Unix, then what both headers share.
-        directory.extend(b"PK\x01\x02\x14\x03");
-        directory.extend(&common);
-        directory.extend([0; 6]); // comment length, disk, internal attributes
-        directory.extend(mode(path).to_le_bytes());
-        directory.extend(offset.to_le_bytes());
-        directory.extend(path.as_bytes());
+        let data = deflated(path, bytes)?;
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        let member = Packed {
+            name: path,
+            mode: mode(path),
+            crc: crc.sum(),
+            packed: data.len() as u64,
+            size: bytes.len() as u64,
+            at: body.len() as u64,
+        };
+        body.extend(directory.add(&member).map_err(too_big)?);
+        body.extend(data);
     }
-    let count = u16::try_from(members.len()).map_err(|_| too_big("the number of files"))?;
-    let (start, length) =
-        (size(body.len(), "the directory")?, size(directory.len(), "the directory")?);
-    body.extend(&directory);
-    body.extend(b"PK\x05\x06\0\0\0\0");
-    body.extend(count.to_le_bytes().repeat(2));
-    body.extend(length.to_le_bytes());
-    body.extend(start.to_le_bytes());
-    body.extend([0; 2]);
+    let start = body.len() as u64;
+    body.extend(directory.end(start).map_err(too_big)?);
     Ok(body)
 }
 
-/// The fields that local and central header share, and the deflated data.
-fn entry(path: &str, bytes: &[u8], stamp: u32) -> Result<(Vec<u8>, Vec<u8>)> {
+fn deflated(path: &str, bytes: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
     let data = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    let data = data.map_err(|e| Error::new(Kind::Io, format!("cannot deflate `{path}`: {e}")))?;
-    let mut crc = flate2::Crc::new();
-    crc.update(bytes);
-    let name = u16::try_from(path.len()).map_err(|_| too_big(path))?;
-    let mut common = vec![20, 0, 0, 8, 8, 0]; // version 2.0, names are UTF-8, deflate
-    common.extend(stamp.to_le_bytes());
-    common.extend(crc.sum().to_le_bytes());
-    common.extend(size(data.len(), path)?.to_le_bytes());
-    common.extend(size(bytes.len(), path)?.to_le_bytes());
-    common.extend(name.to_le_bytes());
-    common.extend([0; 2]); // no extra field
-    Ok((common, data))
+    data.map_err(|e| Error::new(Kind::Io, format!("cannot deflate `{path}`: {e}")))
 }
 
-fn size(length: usize, what: &str) -> Result<u32> {
-    u32::try_from(length).map_err(|_| too_big(what))
-}
-
-fn too_big(what: &str) -> Error {
+fn too_big(TooBig(what): TooBig) -> Error {
     Error::new(
         Kind::Io,
         format!(
@@ -165,8 +142,7 @@ fn too_big(what: &str) -> Error {
     )
 }
 
-/// External attributes: a regular file, executable when it is a library.
+/// A regular file, executable when it is a library.
 fn mode(path: &str) -> u32 {
-    let mode = if path.ends_with(".so") { 0o100_755 } else { 0o100_644 };
-    mode << 16
+    if path.ends_with(".so") { 0o100_755 } else { 0o100_644 }
 }

@@ -15,6 +15,7 @@ use crate::digest::{Hasher, Sha256};
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::root::wheel::Wheel;
 use crate::root::zip::Member;
+use crate::root::zip::pack::{Directory, Packed, TooBig};
 
 /// Packs `wheel` anew into the file at `path`; `epoch` is the one time stamp.
 pub fn repack(wheel: &Wheel, path: &Path, epoch: u64) -> Result<()> {
@@ -55,16 +56,13 @@ struct Pack<'p> {
     file: File,
     path: &'p Path,
     at: u64,
-    stamp: u32,
-    directory: Vec<u8>,
-    count: u16,
+    directory: Directory,
 }
 
 impl<'p> Pack<'p> {
     fn create(path: &'p Path, epoch: u64) -> Result<Self> {
         let file = File::create(path).at("create", path)?;
-        let stamp = crate::date::dos(epoch);
-        Ok(Pack { file, path, at: 0, stamp, directory: Vec::new(), count: 0 })
+        Ok(Pack { file, path, at: 0, directory: Directory::new(epoch) })
     }
 
     /// Adds a member with the name and mode of `member`; returns digest and size.
@@ -74,7 +72,6 @@ impl<'p> Pack<'p> {
         fill: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
     ) -> Result<(Sha256, u64)> {
         let name = member.name.as_str();
-        let start = small(self.at, name)?;
         let header = 30 + name.len() as u64;
         self.file.seek(SeekFrom::Start(self.at + header)).at("write", self.path)?;
         let (mut hasher, mut crc) = (Hasher::default(), flate2::Crc::new());
@@ -91,44 +88,18 @@ impl<'p> Pack<'p> {
         encoder.try_finish().at("write", path)?;
         let packed = encoder.total_out();
         drop(encoder);
-        let common = self.common(name, crc.sum(), small(packed, name)?, small(size, name)?)?;
-        let local = [b"PK\x03\x04", &common[..], name.as_bytes()].concat();
-        self.file.seek(SeekFrom::Start(self.at)).at("write", path)?;
-        self.file.write_all(&local).at("write", path)?;
+        let (mode, crc, at) = (mode(member), crc.sum(), self.at);
+        let local = self.directory.add(&Packed { name, mode, crc, packed, size, at });
+        self.file.seek(SeekFrom::Start(at)).at("write", path)?;
+        self.file.write_all(&local.map_err(too_big)?).at("write", path)?;
         self.at += header + packed;
-        self.directory.extend(b"PK\x01\x02\x14\x03"); // made by version 2.0 on Unix
-        self.directory.extend(common);
-        self.directory.extend([0; 6]); // comment length, disk, internal attributes
-        self.directory.extend((mode(member) << 16).to_le_bytes());
-        self.directory.extend(start.to_le_bytes());
-        self.directory.extend(name.as_bytes());
-        self.count = self.count.checked_add(1).ok_or_else(|| too_big("the number of files"))?;
         Ok((hasher.finish(), size))
     }
 
-    /// The fields that local and central header share.
-    fn common(&self, name: &str, crc: u32, packed: u32, size: u32) -> Result<Vec<u8>> {
-        let length = u16::try_from(name.len()).map_err(|_| too_big(name))?;
-        let mut common = vec![20, 0, 0, 8, 8, 0]; // version 2.0, names are UTF-8, deflate
-        for field in [self.stamp, crc, packed, size] {
-            common.extend(field.to_le_bytes());
-        }
-        common.extend(length.to_le_bytes());
-        common.extend([0; 2]); // no extra field
-        Ok(common)
-    }
-
     fn finish(mut self) -> Result<()> {
-        let start = small(self.at, "the directory")?;
-        let length = small(self.directory.len() as u64, "the directory")?;
-        let mut tail = std::mem::take(&mut self.directory);
-        tail.extend(b"PK\x05\x06\0\0\0\0");
-        tail.extend(self.count.to_le_bytes().repeat(2));
-        tail.extend(length.to_le_bytes());
-        tail.extend(start.to_le_bytes());
-        tail.extend([0; 2]);
+        let end = self.directory.end(self.at).map_err(too_big)?;
         self.file.seek(SeekFrom::Start(self.at)).at("write", self.path)?;
-        self.file.write_all(&tail).at("write", self.path)?;
+        self.file.write_all(&end).at("write", self.path)?;
         self.file.sync_all().at("write", self.path)
     }
 }
@@ -141,11 +112,7 @@ fn mode(member: &Member) -> u32 {
     if executable { 0o100_755 } else { 0o100_644 }
 }
 
-fn small(length: u64, what: &str) -> Result<u32> {
-    u32::try_from(length).map_err(|_| too_big(what))
-}
-
-fn too_big(what: &str) -> Error {
+fn too_big(TooBig(what): TooBig) -> Error {
     let limits = "over the limits of a plain zip (4 GiB, 65,535 files)";
     Error::new(Kind::Archive, format!("the wheel cannot hold `{what}`: {limits}"))
 }

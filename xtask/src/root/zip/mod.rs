@@ -12,6 +12,7 @@ pub(crate) mod forge;
 mod header;
 mod inflate;
 mod layout;
+pub mod pack;
 #[cfg(test)]
 mod tests;
 
