@@ -41,6 +41,11 @@ impl Sha256 {
         Ok(Self::of_reader(&mut file).at("read", path)?.0)
     }
 
+    /// What OCI calls the digest (image specification v1.1, "Digests"); [`Sha256::from_name`] reads it.
+    pub fn named(&self) -> String {
+        format!("sha256:{self}")
+    }
+
     /// The digest that OCI calls so (image specification v1.1, "Digests"): `sha256:` and its hex
     /// digits.
     pub fn from_name(name: &str) -> Option<Self> {

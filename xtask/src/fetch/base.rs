@@ -44,7 +44,7 @@ impl Place {
     /// The manifest of this digest, verified.
     pub fn manifest(&self, digest: &Sha256, accept: &[&str]) -> Result<Vec<u8>> {
         let Place::Registry(registry) = self else { return self.small(digest, 0) };
-        let found = registry.manifest(&format!("sha256:{digest}"), accept)?;
+        let found = registry.manifest(&digest.named(), accept)?;
         found.map(|manifest| manifest.text).ok_or_else(|| {
             let name = registry.reference();
             Error::new(Kind::Fetch, format!("{name}: the registry has no image sha256:{digest}"))

@@ -8,7 +8,7 @@ use crate::digest::Sha256;
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::fetch::registry::{INDEX, MANIFESTS, Manifest, Registry};
 
-use super::oci::{Document, named, timestamp};
+use super::oci::{Document, timestamp};
 use super::push::{Bytes, Parcel, send};
 use super::run::Written;
 use super::{bom, provenance};
@@ -63,7 +63,7 @@ impl Statement {
 
 /// "Content Descriptors".
 fn described(media_type: &str, text: &[u8]) -> Value {
-    json!({"digest": named(&Sha256::of(text)), "mediaType": media_type, "size": text.len()})
+    json!({"digest": Sha256::of(text).named(), "mediaType": media_type, "size": text.len()})
 }
 
 /// Sends what is said about the image that was `written`; returns the files and how many
@@ -83,7 +83,7 @@ pub fn attach(registry: &Registry, written: &Written) -> Result<(Vec<&'static st
     let (_, mut bytes) = send(registry, &texts.chain([parcel(EMPTY.1)]).collect::<Vec<_>>())?;
     for statement in &statements {
         let text = statement.manifest(written);
-        let name = named(&Sha256::of(&text));
+        let name = Sha256::of(&text).named();
         if registry.manifest(&name, &MANIFESTS)?.is_none() {
             registry.put_manifest(&name, MANIFESTS[0], &text)?;
             bytes += text.len() as u64;

@@ -7,7 +7,7 @@ use crate::digest::Sha256;
 use crate::ledger::Row;
 use crate::lock::{Base, Lock, Package, RootKind, Wheel};
 
-use super::oci::{named, timestamp};
+use super::oci::timestamp;
 
 /// Its name beside the image.
 pub const FILE: &str = "sbom.spdx.json";
@@ -60,11 +60,11 @@ fn whole(lock: &Lock, image: &Sha256) -> Value {
 /// The image that all stands on; of what is in it nothing is known.
 fn base(base: &Base) -> Value {
     let Base { name, digest, .. } = base;
-    let mut value = package(&id("oci", name), name, &named(digest), digest, "CONTAINER");
+    let mut value = package(&id("oci", name), name, &digest.named(), digest, "CONTAINER");
     value["externalRefs"] = json!([purl(&format!(
         "pkg:oci/{}@{}?repository_url={}",
         escaped(name.rsplit('/').next().unwrap_or(name)),
-        escaped(&named(digest)),
+        escaped(&digest.named()),
         escaped(name)
     ))]);
     value

@@ -113,11 +113,11 @@ pub fn ops_wheel(workspace: &Workspace) -> Result<PathBuf> {
 fn report(written: &Written, pushed: Option<&Pushed>) -> serde_json::Value {
     let layer = |layer: &oci::Layer| {
         let Blob { digest, size, diff_id } = &layer.blob;
-        let (digest, diff_id) = (oci::named(digest), oci::named(diff_id));
+        let (digest, diff_id) = (digest.named(), diff_id.named());
         serde_json::json!({"name": layer.name, "digest": digest, "size": size, "diff-id": diff_id})
     };
     serde_json::json!({
-        "image": oci::named(&written.documents.manifest.digest),
+        "image": written.documents.manifest.digest.named(),
         "layers": written.image.layers.iter().map(layer).collect::<Vec<_>>(),
         "place": written.place,
         "pushed": pushed,
@@ -133,5 +133,5 @@ fn summary(written: &Written) -> String {
     }
     let size = written.image.layers.iter().map(|layer| layer.blob.size).sum();
     let _infallible = writeln!(text, "{}: {}", written.place.display(), bytes(size));
-    text + &oci::named(&written.documents.manifest.digest)
+    text + &written.documents.manifest.digest.named()
 }

@@ -70,7 +70,7 @@ impl<'l> Identity<'l> {
             let mut label = |key: &str, value| {
                 labels.insert(format!("org.opencontainers.image.base.{key}"), value);
             };
-            label("digest", super::oci::named(&base.digest));
+            label("digest", base.digest.named());
             label("name", base.name.clone());
         }
         labels

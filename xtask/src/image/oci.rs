@@ -146,7 +146,7 @@ impl Image {
             history: self.layers.iter().map(|layer| History::of(layer, &created)).collect(),
             os,
             rootfs: RootFs {
-                diff_ids: self.layers.iter().map(|layer| named(&layer.blob.diff_id)).collect(),
+                diff_ids: self.layers.iter().map(|layer| layer.blob.diff_id.named()).collect(),
                 kind: "layers",
             },
         })
@@ -189,11 +189,6 @@ impl Document {
         let text = text.map_err(|e| Error::new(Kind::Io, format!("cannot write JSON: {e}")))?;
         Ok(Document { digest: Sha256::of(&text), text })
     }
-}
-
-/// A digest as OCI writes it ("Descriptor", digests).
-pub fn named(digest: &Sha256) -> String {
-    format!("sha256:{digest}")
 }
 
 /// RFC 3339, section 5.6, UTC.
@@ -278,7 +273,7 @@ struct Descriptor<'a> {
 
 impl Descriptor<'_> {
     fn of(media_type: &'static str, digest: &Sha256, size: u64) -> Self {
-        let digest = named(digest);
+        let digest = digest.named();
         Descriptor { annotations: None, digest, media_type, platform: None, size }
     }
 }

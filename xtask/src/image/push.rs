@@ -20,7 +20,6 @@ use crate::root::work::spread;
 
 use super::attach;
 use super::layout::OCI;
-use super::oci::named;
 use super::run::Written;
 
 /// What signs.
@@ -215,7 +214,7 @@ pub(super) fn send(registry: &Registry, parcels: &[Parcel]) -> Result<(Vec<Sent>
     let progress = Progress::new(what, Unit::Bytes, Some(size));
     spread(&missing, |parcel| parcel.send(registry, &progress))?;
     let sent = parcels.iter().zip(there).map(|(parcel, how)| Sent {
-        digest: named(&parcel.digest),
+        digest: parcel.digest.named(),
         size: parcel.size,
         how,
     });
@@ -280,7 +279,7 @@ fn name(registry: &Registry, tag: &str, manifest: &super::oci::Document) -> Resu
             manifest.text.len() as u64
         }
     };
-    let exact = named(&manifest.digest);
+    let exact = manifest.digest.named();
     match registry.manifest(&exact, &MANIFESTS)? {
         Some(_) => Ok(sent),
         None => Err(Error::new(

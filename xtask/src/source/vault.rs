@@ -156,7 +156,7 @@ impl Vault<'_> {
 }
 
 fn descriptor(kind: &str, digest: &Sha256, size: u64) -> Value {
-    json!({ "mediaType": kind, "digest": format!("sha256:{digest}"), "size": size })
+    json!({ "mediaType": kind, "digest": digest.named(), "size": size })
 }
 
 /// The blob of `digest`, hashed.

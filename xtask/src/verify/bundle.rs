@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use crate::digest::Sha256;
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::fetch::registry::{MANIFESTS, Registry};
-use crate::image::oci::named;
 
 use super::stream::unreadable;
 
@@ -82,7 +81,7 @@ impl Bundle {
     /// they are opened, by who hashes them.
     pub fn of_registry(registry: Registry) -> Result<Self> {
         let reference = registry.reference();
-        let by_digest = reference.digest.as_ref().map(named);
+        let by_digest = reference.digest.as_ref().map(Sha256::named);
         let name = by_digest.as_deref().or(reference.tag.as_deref()).unwrap_or("latest");
         let manifest = registry.manifest(name, &MANIFESTS)?.ok_or_else(|| {
             Error::new(Kind::Fetch, format!("{reference}: the registry has no such image"))
@@ -99,7 +98,7 @@ impl Bundle {
         // A registry may leave its type out.
         let media_type = Some(&manifest.media_type).filter(|media_type| !media_type.is_empty());
         let index = serde_json::json!({"manifests": [{
-            "digest": named(&manifest.digest),
+            "digest": manifest.digest.named(),
             "mediaType": media_type,
             "size": manifest.text.len(),
         }], "schemaVersion": 2});

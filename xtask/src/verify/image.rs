@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use crate::digest::Sha256;
 use crate::error::{Error, Kind, Result};
-use crate::image::oci;
 use crate::root::work::spread;
 
 use super::bundle::Bundle;
@@ -40,7 +39,7 @@ pub fn verify(bundle: &Bundle, expected: &Expected) -> Result<Vec<Finding>> {
 /// with a manifest of its own over the plain layers that it keeps: then its older listing says
 /// what the image is.
 pub fn saved(bundle: &Bundle, expected: &Expected) -> Result<Vec<Finding>> {
-    let ours = oci::named(&expected.manifest);
+    let ours = expected.manifest.named();
     if bundle.size("manifest.json").is_none() || is_named(bundle, &ours)? {
         return verify(bundle, expected);
     }
@@ -87,7 +86,7 @@ fn of_layout(
     };
     let (name, digest, size) = descriptor_of(bundle, descriptor)?;
     let mut used = BTreeSet::from([name.clone()]);
-    if digest != format!("sha256:{}", expected.manifest) {
+    if digest != expected.manifest.named() {
         let what = format!("the image is {digest}, the ledger's is sha256:{}", expected.manifest);
         findings.push(Finding::new(what, OTHER, DEPLOY));
     }
@@ -118,7 +117,7 @@ fn of_layout(
 fn descriptor_of(bundle: &Bundle, descriptor: &Value) -> Result<(String, String, u64)> {
     let digest = descriptor["digest"].as_str().and_then(Sha256::from_name);
     match (digest, descriptor["size"].as_u64()) {
-        (Some(digest), Some(size)) => Ok((digest.blob(), format!("sha256:{digest}"), size)),
+        (Some(digest), Some(size)) => Ok((digest.blob(), digest.named(), size)),
         _ => Err(Error::new(
             Kind::Archive,
             format!("`{}` has a descriptor without sha256 digest and size", bundle.name()),
@@ -129,7 +128,7 @@ fn descriptor_of(bundle: &Bundle, descriptor: &Value) -> Result<(String, String,
 /// A JSON blob must be what it is called, and as long as is said.
 fn text(bundle: &Bundle, name: &str, digest: &str, size: u64) -> Result<Option<Finding>> {
     let bytes = bundle.text(name)?;
-    let (found, there) = (oci::named(&Sha256::of(&bytes)), bytes.len() as u64);
+    let (found, there) = (Sha256::of(&bytes).named(), bytes.len() as u64);
     let what = match found == digest {
         false => format!("`{name}` is {found}"),
         true if there != size => format!("`{name}`: expected {size} bytes, found {there}"),
@@ -157,7 +156,7 @@ fn of_docker(bundle: &Bundle) -> Result<(String, Vec<Named>)> {
 /// A layer's stored bytes must be what the manifest says.
 fn stored(layer: &Named, found: &Found) -> Option<Finding> {
     let (digest, size) = layer.blob.as_ref()?;
-    let real = format!("sha256:{}", found.digest);
+    let real = found.digest.named();
     (real != *digest || found.size != *size).then(|| {
         let what = format!(
             "`{}`: expected {digest}, {size} bytes, found {real}, {} bytes",
@@ -178,7 +177,7 @@ fn config_of(
     let value = bundle.json(config)?;
     let named = value["rootfs"]["diff_ids"].as_array().map_or(&[][..], Vec::as_slice);
     let named: Vec<_> = named.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    let there: Vec<_> = found.iter().map(|found| format!("sha256:{}", found.diff_id)).collect();
+    let there: Vec<_> = found.iter().map(|found| found.diff_id.named()).collect();
     if named != there {
         let what = format!("the config names the layers {named:?}, there are {there:?}");
         findings.push(Finding::new(what, DAMAGED, AGAIN));
@@ -264,6 +263,7 @@ mod tests {
     use crate::image::diff::Records;
     use crate::image::layer::Layer;
     use crate::image::layout::Draft;
+    use crate::image::oci;
     use crate::image::oci::{Image, Start};
     use crate::image::unpack::unpacked;
     use crate::lock::Compression;

@@ -5,7 +5,7 @@ use xshell::cmd;
 use crate::command;
 use crate::engine;
 use crate::error::{Error, Kind, Result};
-use crate::image::{self, oci};
+use crate::image;
 use crate::lock::Lock;
 use crate::temporary;
 
@@ -20,7 +20,7 @@ pub fn ensure(image: &Image, lock: &Lock) -> Result<String> {
         Ok(id.trim().to_owned())
     };
     // Docker's older store calls an image by its config, the newer one by its manifest.
-    let ours = |id: &str| [image.config.digest, image.manifest].iter().any(|d| id == oci::named(d));
+    let ours = |id: &str| [image.config.digest, image.manifest].iter().any(|d| id == d.named());
     if let Some(id) = ask().ok().filter(|id: &String| ours(id)) {
         return Ok(id);
     }

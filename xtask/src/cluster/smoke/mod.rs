@@ -114,7 +114,7 @@ fn smoke(job: &Job, setting: &Setting<'_>, logs: &Path, engine: Engine) -> Resul
     };
     let logs_are = format!("every task's log is in `{}`", logs.display());
     let ended = ended.map_err(|error| error.hint(logs_are))?;
-    Ok(Report::of(job, &ended, engine.name(), &format!("sha256:{}", setting.image.manifest), logs))
+    Ok(Report::of(job, &ended, engine.name(), &setting.image.manifest.named(), logs))
 }
 
 fn json(report: &Report) -> Result<String> {

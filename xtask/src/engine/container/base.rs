@@ -84,7 +84,7 @@ impl Base {
         let inspect = ["image", "inspect", "--format", "{{json .RootFS.Layers}}", name];
         let answer = client::ask(Product::Docker, &words(&inspect), None)?;
         let layers: Option<Vec<String>> = serde_json::from_str(answer.text.trim()).ok();
-        Ok(answer.yes && layers.is_some_and(|layers| layers == [format!("sha256:{}", self.digest)]))
+        Ok(answer.yes && layers.is_some_and(|layers| layers == [self.digest.named()]))
     }
 }
 

@@ -204,7 +204,7 @@ fn who_lies_about_a_digest_is_not_believed() {
     let (digest, size) = (Sha256::of(BLOB), BLOB.len() as u64);
     let error = registry.has(&digest, size).unwrap_err();
     assert!(error.message().ends_with("expected 20 bytes, the registry says 9"), "{error}");
-    let error = registry.manifest(&format!("sha256:{digest}"), &MANIFESTS).unwrap_err();
+    let error = registry.manifest(&digest.named(), &MANIFESTS).unwrap_err();
     assert_eq!(error.kind(), Kind::Digest);
     assert_eq!(
         registry.manifest("tag", &MANIFESTS).unwrap().unwrap().digest,

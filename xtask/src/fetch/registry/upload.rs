@@ -94,7 +94,7 @@ impl Registry {
             upload.place = self.place(&blob.what, answer)?;
             upload.sent = part.end;
         }
-        let place = upload.place.and("digest", &format!("sha256:{}", blob.digest));
+        let place = upload.place.and("digest", &blob.digest.named());
         let answer = self.piece("PUT", place, blob, upload.sent..blob.size)?;
         self.taken(&blob.what, answer, &blob.digest).map(drop)
     }
@@ -123,7 +123,7 @@ impl Registry {
     pub fn mount(&self, digest: &Sha256, from: &str) -> Result<bool> {
         let what = format!("take the blob sha256:{digest} from {from}");
         let url = self.root.below("blobs/uploads/");
-        let url = url.and("mount", &format!("sha256:{digest}")).and("from", from);
+        let url = url.and("mount", &digest.named()).and("from", from);
         let begun = again(&self.limits, &interrupt::check, &mut || self.begin(url.clone()));
         let answer = begun.map_err(|trouble| self.trouble(&what, trouble))?;
         if answer.status() == 201 {
@@ -185,7 +185,7 @@ impl Registry {
             return Err(self.refused(what, answer).into());
         }
         match answer.header("docker-content-digest") {
-            Some(found) if found != format!("sha256:{digest}") => {
+            Some(found) if found != digest.named() => {
                 let found = found.escape_debug();
                 let why = format!("expected sha256:{digest}, the registry took it as {found}");
                 Err(self.lied(what, &why).into())
