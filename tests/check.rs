@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::build::Checkout;
 use crate::engines;
+use crate::machine;
 
 /// An op package whose library holds a text that a genrule made.
 struct Mutant {
@@ -338,7 +339,7 @@ fn ledgers_of_other_machines_agree_or_are_named() {
     let other = ledger(&there, "a/ledger.json", |rows| rows[1]["sha256"] = "00".repeat(32).into());
     let less =
         ledger(&there, "b/ledger.json", |rows| rows.retain(|row| row["package"] != "image_ops"));
-    let served = serve(fs::read(&ours).unwrap());
+    let served = machine::serve(fs::read(&ours).unwrap());
     let address = format!("http://{served}/ledger.json");
     // Ours has no surface, so the committed ledger differs; what others say is told all the same.
     let words = ["--builds", "0", "--against", &ours, &other, &less, &address];
@@ -367,25 +368,6 @@ fn ledgers_of_other_machines_agree_or_are_named() {
     there
         .xtask(&["check", "--builds", "0"])
         .with(9, &["image_ops: libimage_ops.so: no longer there"]);
-}
-
-/// Serves `bytes` under any path; returns the address.
-fn serve(bytes: Vec<u8>) -> String {
-    use std::io::{BufRead as _, BufReader, Write as _};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let request = BufReader::new(stream.try_clone().unwrap());
-            request.lines().find(|line| line.as_ref().map_or(true, String::is_empty));
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len());
-            if stream.write_all(head.as_bytes()).is_ok() {
-                stream.write_all(&bytes).ok();
-            }
-        }
-    });
-    address
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What this machine has. In CI, what a test needs and is not there is installed.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -105,4 +107,26 @@ pub fn wait_at_most(seconds: u64, what: &str, mut ready: impl FnMut() -> bool) {
         assert!(start.elapsed() < limit, "{what} is not ready after {seconds} s");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Serves `bytes` under any path until the process ends; returns the address.
+pub fn serve(bytes: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let request = BufReader::new(stream.try_clone().unwrap());
+            request.lines().find(|line| line.as_ref().map_or(true, String::is_empty));
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                bytes.len()
+            );
+            // The client may hang up early; that is its affair.
+            if stream.write_all(head.as_bytes()).is_ok() {
+                stream.write_all(&bytes).ok();
+            }
+        }
+    });
+    address
 }

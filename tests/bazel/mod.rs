@@ -1,13 +1,12 @@
 //! Bazel pinned by URL: an official release binary, served from loopback, builds the same bits.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::process::Command;
 
 use xtask::digest::Sha256;
 
 use crate::build::Checkout;
+use crate::machine;
 
 /// The Bazel that `script` makes, as one file, and its version; the error is why there is none.
 #[expect(clippy::disallowed_methods, reason = "a fixture, made before the test begins")]
@@ -24,32 +23,10 @@ fn made(script: &str, words: &[&str]) -> Result<(Vec<u8>, String), String> {
     fs::read(file).map(|bytes| (bytes, version)).map_err(|cause| cause.to_string())
 }
 
-/// Serves `bytes` under any path until the process ends; returns the address.
-fn serve(bytes: Vec<u8>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let request = BufReader::new(stream.try_clone().unwrap());
-            request.lines().find(|line| line.as_ref().map_or(true, String::is_empty));
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                bytes.len()
-            );
-            // The client may hang up early; that is its affair.
-            if stream.write_all(head.as_bytes()).is_ok() {
-                stream.write_all(&bytes).ok();
-            }
-        }
-    });
-    address
-}
-
 /// Pins `bytes`, served from loopback, as the Bazel of `version` that answers `answer`.
 fn pin(there: &Checkout, bytes: &[u8], version: &str, answer: &str) {
     let sha256 = Sha256::of(bytes);
-    let url = format!("http://{}/bazel", serve(bytes.to_owned()));
+    let url = format!("http://{}/bazel", machine::serve(bytes.to_owned()));
     there.edit("workspace.toml", |text| {
         let from = text.find("[bazel]").unwrap();
         let to = from + text[from..].find("\n[").unwrap();

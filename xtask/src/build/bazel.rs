@@ -1,10 +1,10 @@
 //! What Bazel is asked to do, as a value.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::engine::{Mount, Run};
 use crate::lock::Lock;
+use crate::root::builder;
 
 /// Where Bazel keeps its work inside the root; the host folder behind it is kept between runs.
 pub const OUT: &str = "/out";
@@ -30,22 +30,6 @@ pub struct Folders<'a> {
     pub etc: Option<&'a Path>,
 }
 
-/// The environment of everything that runs in the builder root: a list that we write.
-pub fn environment(lock: &Lock) -> BTreeMap<String, String> {
-    let epoch = lock.epoch.to_string();
-    [
-        ("HOME", "/tmp"),
-        ("JAVA_HOME", "/usr/lib/jvm/default"),
-        ("LC_ALL", "C.UTF-8"),
-        ("PATH", "/usr/bin"),
-        ("SOURCE_DATE_EPOCH", &epoch),
-        ("TZ", "UTC"),
-        ("USER", "lockstep"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into()
-}
-
 /// A run of `argv` in the builder root with the build's own mounts and environment.
 pub fn in_builder(lock: &Lock, folders: &Folders<'_>, argv: &[&str]) -> Run {
     let read_only = |source: &Path, target: &str| Mount::ReadOnly {
@@ -67,7 +51,7 @@ pub fn in_builder(lock: &Lock, folders: &Folders<'_>, argv: &[&str]) -> Run {
         root: folders.root.to_owned(),
         mounts,
         argv: argv.iter().map(|&word| word.to_owned()).collect(),
-        env: environment(lock),
+        env: builder::environment(lock),
         cwd: "/work/ops".to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! The builder root: compiler, Bazel, Python.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::error::Result;
@@ -24,4 +25,20 @@ pub fn recipe(lock: &Lock) -> Recipe<'_> {
     recipe.mount_points = MOUNT_POINTS.map(str::to_owned).into();
     recipe.programs = lock.bazel.binary.iter().map(|binary| (BAZEL, binary)).collect();
     recipe
+}
+
+/// The environment of everything that runs in the builder root: a list that we write.
+pub fn environment(lock: &Lock) -> BTreeMap<String, String> {
+    let epoch = lock.epoch.to_string();
+    [
+        ("HOME", "/tmp"),
+        ("JAVA_HOME", "/usr/lib/jvm/default"),
+        ("LC_ALL", "C.UTF-8"),
+        ("PATH", "/usr/bin"),
+        ("SOURCE_DATE_EPOCH", &epoch),
+        ("TZ", "UTC"),
+        ("USER", "lockstep"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::engine::{Mount, Run};
 use crate::lock::{Lock, Source};
+use crate::root::builder;
 
 use super::gateway;
 use super::machine::Machine;
@@ -166,21 +167,11 @@ pub fn run(
 }
 
 fn environment(lock: &Lock) -> BTreeMap<String, String> {
-    let epoch = lock.epoch.to_string();
-    [
-        ("HOME", "/tmp"),
-        ("JAVA_HOME", "/usr/lib/jvm/default"),
-        ("LC_ALL", "C.UTF-8"),
-        ("PATH", "/usr/bin"),
-        ("SOURCE_DATE_EPOCH", &epoch),
-        ("TZ", "UTC"),
-        // Debian's wrapper looks for a binary of .bazelversion's name; that file and the pin were
-        // compared before.
-        ("USE_BAZEL_VERSION", "latest"),
-        ("USER", "lockstep"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into()
+    let mut environment = builder::environment(lock);
+    // Debian's wrapper looks for a binary of .bazelversion's name; that file and the pin were
+    // compared before.
+    environment.insert("USE_BAZEL_VERSION".to_owned(), "latest".to_owned());
+    environment
 }
 
 /// The plan for people: each word with its reason.
